@@ -33,7 +33,7 @@ func Converged(entries []Entry, t Turn, node int, d Deadline) (Propagation, erro
 			if first.End.IsZero() && !look.Start.Before(t.Sent) {
 				first = look
 			}
-		case look.Shown != t.Old:
+		case t.rank(look.Shown) < 0:
 			return p, broke(t, look, since, d.Poll, fmt.Sprintf("node %d to show %q or %q and nothing else", node, t.Old, t.New))
 		case look.Start.Sub(since) >= d.Within:
 			return p, broke(t, look, since, d.Poll, expected)

@@ -99,12 +99,27 @@ func Probes(entries []Entry, node int, subject string) []Entry {
 // A Turn is what one look sees of one change: Old on a node that does not know it yet, New from then on.
 // The change took place at some instant between Sent and Answered.
 type Turn struct {
-	Change    string // its name, as the features say it
-	Statement string // the sentence that is judged, CLU-22; may be empty
-	Subject   string // of the probes
-	Old, New  string // as probes show them
+	Change    string   // its name, as the features say it
+	Statement string   // the sentence that is judged, CLU-22; may be empty
+	Subject   string   // of the probes
+	Old, New  string   // as probes show them
+	Via       []string // states between Old and New, in order, where several changes were made
 	Sent      time.Time
 	Answered  time.Time
+}
+
+// rank is the place of a state in the turn's order, or -1 for one that has no place in it.
+func (t Turn) rank(shown string) int {
+	switch shown {
+	case t.New: // first: a look may see no difference between old and new
+		return len(t.Via) + 1
+	case t.Old:
+		return 0
+	}
+	if i := slices.Index(t.Via, shown); i >= 0 {
+		return i + 1
+	}
+	return -1
 }
 
 // A Fault is a disturbance as the report tells it. Without a witness no verdict stands.

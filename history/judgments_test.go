@@ -71,6 +71,9 @@ func TestJudgments(t *testing.T) {
 	notEarlier := func(e []Entry) error {
 		return NotEarlier(e, turn, 2, 200*time.Millisecond, 50*time.Millisecond)
 	}
+	burst := turn
+	burst.Via = []string{"first", "second"}
+	passed := func(e []Entry) error { return NeverBack(e, burst, 2) }
 	back := func(e []Entry) error { return NeverBack(e, turn, 2) }
 
 	for _, row := range []struct {
@@ -105,6 +108,10 @@ func TestJudgments(t *testing.T) {
 			{Kind: KindProbe, Node: 2, Subject: "dogs", Start: at(210), End: at(220), Shown: "404"},
 		}, held},
 		{"never back: nothing seen", back, nil, held},
+		{"never back: what was before the change does not count", back, []Entry{look(2, 50, "200"), look(2, 60, "404")}, held},
+		{"never back: through all states in order", passed, []Entry{look(2, 110, "404"), look(2, 120, "first"), look(2, 130, "second"), look(2, 140, "200")}, held},
+		{"never back: states may be skipped", passed, []Entry{look(2, 110, "404"), look(2, 130, "second"), look(2, 140, "200")}, held},
+		{"never back: from the second to the first", passed, []Entry{look(2, 110, "404"), look(2, 120, "second"), look(2, 130, "first"), look(2, 140, "200")}, broken},
 
 		{"steady: one state", steady, series(2, 0, 300, 10, "200"), held},
 		{"steady: one flicker", steady, join(series(2, 0, 150, 10, "200"), series(2, 150, 160, 10, "404"), series(2, 160, 300, 10, "200")), broken},
@@ -222,5 +229,32 @@ func TestRecordStamps(t *testing.T) {
 		if e := h.Entries()[i]; e.Start != want[0] || e.End != want[1] {
 			t.Errorf("entry %d: got %v..%v, want %v..%v", i, e.Start, e.End, want[0], want[1])
 		}
+	}
+}
+
+func TestRegular(t *testing.T) {
+	window := Window{From: at(0), To: at(1000)}
+	for _, row := range []struct {
+		rule  string
+		polls []int
+		want  string
+	}{
+		{"one in each interval", []int{50, 250, 450, 650, 850}, held},
+		{"a little late and early", []int{50, 290, 430, 650, 850}, held},
+		{"one skipped", []int{50, 250, 650, 850}, broken},
+		{"one too many", []int{50, 250, 300, 450, 650, 850}, broken},
+		{"stopped", []int{50, 250, 450}, broken},
+		{"began late", []int{450, 650, 850}, broken},
+		{"none", nil, broken},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			var polls []time.Time
+			for _, ms := range row.polls {
+				polls = append(polls, at(ms))
+			}
+			if got := verdict(Regular(polls, 2, 200*time.Millisecond, 100*time.Millisecond, window)); got != row.want {
+				t.Errorf("got %s, want %s", got, row.want)
+			}
+		})
 	}
 }

@@ -2,15 +2,24 @@ package history
 
 import "fmt"
 
-// NeverBack holds when no look that began after another had shown the new state shows the old one again.
+// NeverBack holds when no look shows an older state than another look that had ended before it began.
 func NeverBack(entries []Entry, t Turn, node int) error {
-	var seen Entry
+	var ended []Entry // looks by rank: the one that ended first
 	for _, p := range Probes(entries, node, t.Subject) {
-		if p.Shown == t.New && !p.Start.Before(t.Sent) && (seen.End.IsZero() || p.End.Before(seen.End)) {
-			seen = p
+		rank := t.rank(p.Shown)
+		if p.Start.Before(t.Sent) || rank < 0 {
+			continue
 		}
-		if p.Shown == t.Old && !seen.End.IsZero() && !p.Start.Before(seen.End) {
-			return broke(t, p, t.Answered, 0, fmt.Sprintf("node %d never to go back to %q once it had shown %q", node, t.Old, t.New))
+		for len(ended) <= rank {
+			ended = append(ended, Entry{})
+		}
+		for _, newer := range ended[rank+1:] {
+			if !newer.End.IsZero() && !p.Start.Before(newer.End) {
+				return broke(t, p, t.Answered, 0, fmt.Sprintf("node %d never to go back once it had shown %q", node, newer.Shown))
+			}
+		}
+		if ended[rank].End.IsZero() || p.End.Before(ended[rank].End) {
+			ended[rank] = p
 		}
 	}
 	return nil
