@@ -57,8 +57,7 @@ type Listed struct {
 // A Deletion says that somebody deleted events of the log.
 type Deletion struct {
 	XID     uint64 // the deleting transaction
-	Highest uint64 // the youngest transaction whose events it deleted
-	All     bool   // it deleted everything; Highest means nothing
+	Highest uint64 // the youngest transaction whose events it deleted; all ones: everything
 }
 
 // A Server is who answered a read: as long as it stays the same, places in the log stay good.
@@ -143,7 +142,7 @@ func (p place) broken(b Batch, retention time.Duration) string {
 		return "an event was deleted while it was read"
 	}
 	for _, d := range b.Deletions {
-		if !p.deleters[d.XID] && (d.All || d.Highest >= p.xmin) {
+		if !p.deleters[d.XID] && d.Highest >= p.xmin {
 			return "events were deleted before they were read"
 		}
 	}
