@@ -1,8 +1,16 @@
 // Package entity declares the entities of the gateway once: their fields, their keys, and which
 // cache entries of the cluster a change of one makes stale.
+//
+// A [Kind] is what a store, an Admin API and a cache need to know to treat every entity alike; a
+// new entity is one declaration in a [Catalog] and, where the data plane reads it, one typed view.
 package entity
 
-import "tidemark/gateway/schema"
+import (
+	"errors"
+	"strings"
+
+	"tidemark/gateway/schema"
+)
 
 // An Object is an entity in the shape of its JSON: string, bool, int64, float64, []any,
 // map[string]any and nil. A foreign field is map[string]any{"id": …} or nil.
@@ -19,8 +27,8 @@ const (
 
 // Defects break this room, each in one named way. The zero value is the sound gateway.
 type Defects struct {
-	PatchNewKeyOnly bool // a change of a key field invalidates the new key only
-	KeepMisses      bool // a creation invalidates nothing: cached misses stay
+	PatchNewKeyOnly bool // a change of a key field invalidates the new key only (CLU-38)
+	KeepMisses      bool // a creation leaves the cached misses of what data plane looks up (CLU-37)
 }
 
 // A Key names one entity: by "id", or by its kind's endpoint key.
@@ -32,58 +40,141 @@ type Reference struct{ Field, Kind, OnDelete string }
 // An Invalidation is one cluster event: a cache key and the channel that it travels on.
 type Invalidation struct{ Channel, Key string }
 
-// A Kind is one sort of entity.
+// A Kind is one sort of entity. It is not changed once its catalog is in use.
 type Kind struct {
 	Name        string // "services", also the table
-	Singular    string // "service"
+	Singular    string // "service", also the foreign field that names one
 	Schema      *schema.Schema
 	EndpointKey string     // the unique field that addresses it besides the id
 	Unique      [][]string // the unique keys besides the id, each a list of fields
 	Path        string     // its collection in the Admin API: "services", "key-auths"
-	Nested      string     // its collection under a parent: "plugins", "key-auth"
+	Nested      string     // its collection under a parent: "plugins", "key-auth"; empty: none
 
-	defects *Defects
+	channel  string   // on which its invalidations travel
+	cacheKey []string // the fields whose values make its cache key
+	lookup   string   // a second cache key is made of this field, where it is set
+	version  string   // the version key that a change of it invalidates too; empty: none
+	stages   stages   // which changes do so
+	defects  Defects
 }
 
-// References lists the foreign fields in the order of declaration.
-func (k *Kind) References() []Reference { return nil }
+// stages are the changes that invalidate a kind's version key.
+type stages struct{ create, update, delete bool }
 
-// KeyOf reads a path segment: a UUID is an id, all else the endpoint key.
-func (k *Kind) KeyOf(param string) Key { return Key{Field: "id", Value: param} }
-
-// CacheKey is the cache key of o itself.
-func (k *Kind) CacheKey(o Object, workspace string) string { return "" }
-
-// Invalidations lists the cluster events of a change: old is nil on creation, new on deletion.
-func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation { return nil }
-
-// A PluginSchema is what the catalog has to know of a plugin.
-type PluginSchema struct {
-	Name       string
-	Config     *schema.Schema
-	NoConsumer bool     // the plugin must not be bound to a consumer
-	Protocols  []string // the default; nil: grpc, grpcs, http, https
-	Enabled    bool
-}
-
-// A Catalog holds every kind.
-type Catalog struct{ kinds []*Kind }
-
-// NewCatalog declares every kind; the configuration of a plugin is validated by plugins.
-func NewCatalog(plugins []PluginSchema) *Catalog { return &Catalog{} }
-
-// Break applies the defects to every kind.
-func (c *Catalog) Break(d Defects) {}
-
-// Kind finds a kind by its name, nil when there is none.
-func (c *Catalog) Kind(name string) *Kind {
-	for _, k := range c.kinds {
-		if k.Name == name {
-			return k
+// References lists the foreign fields that name a kind of the catalog, in the order of
+// declaration.
+func (k *Kind) References() []Reference {
+	var refs []Reference
+	for _, f := range k.Schema.Fields {
+		if f.Type == schema.Foreign && f.OnDelete != "" {
+			refs = append(refs, Reference{Field: f.Name, Kind: f.Reference, OnDelete: f.OnDelete})
 		}
+	}
+	return refs
+}
+
+// KeyOf reads a decoded path segment: a UUID is an id, all else the endpoint key. So an entity
+// whose name looks like a UUID is never found by its name.
+func (k *Kind) KeyOf(param string) Key {
+	if schema.IsUUID(param) {
+		return Key{Field: "id", Value: strings.ToLower(param)}
+	}
+	return Key{Field: k.EndpointKey, Value: param}
+}
+
+// CheckKey says why no entity can have the key; its text is the wire's message of an
+// "invalid unique" error.
+func (k *Kind) CheckKey(key Key) error {
+	f := k.Schema.Field(key.Field)
+	if f == nil {
+		return errors.New("unknown field")
+	}
+	probe := schema.Schema{Fields: []schema.Field{{
+		Name: f.Name, Type: f.Type, UUID: f.UUID, LenMin: f.LenMin, Check: f.Check,
+	}}}
+	_, bad := probe.Process(map[string]any{f.Name: key.Value}, schema.Insert)
+	if message, ok := bad[f.Name].(string); ok {
+		return errors.New(message)
 	}
 	return nil
 }
 
-// Kinds lists every kind, parents first.
-func (c *Catalog) Kinds() []*Kind { return c.kinds }
+// CacheKey is the key under which the kind's entity with these values of its key fields is cached:
+// the kind, five places for values, the workspace, parted by colons. Most kinds have one value,
+// the id; a credential's is its key, a plugin has name, route, service and consumer.
+func (k *Kind) CacheKey(workspace string, values ...string) string {
+	parts := make([]string, 7)
+	parts[0], parts[6] = k.Name, workspace
+	copy(parts[1:6], values)
+	return strings.Join(parts, ":")
+}
+
+// CacheKeyOf is the cache key of o itself.
+func (k *Kind) CacheKeyOf(o Object, workspace string) string {
+	values := make([]string, len(k.cacheKey))
+	for i, field := range k.cacheKey {
+		values[i] = Value(o, field)
+	}
+	return k.CacheKey(workspace, values...)
+}
+
+// Value reads a string field, or the id that a foreign field holds; empty when there is none.
+func Value(o Object, field string) string {
+	switch v := o[field].(type) {
+	case string:
+		return v
+	case map[string]any:
+		id, _ := v["id"].(string)
+		return id
+	}
+	return ""
+}
+
+// Invalidations lists the cluster events of a change: old is nil on creation, new on deletion, and
+// both on nothing. Keys come once, new before old, the version of the router or of the plugins
+// last. What a cascade deletes adds its own, by its own kind.
+func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation {
+	if k.defects.KeepMisses && old == nil && k.channel == ChannelCache {
+		return nil
+	}
+	if k.defects.PatchNewKeyOnly && new != nil {
+		old = nil
+	}
+	var out []Invalidation
+	add := func(channel, key string) {
+		for _, had := range out {
+			if had.Key == key {
+				return
+			}
+		}
+		out = append(out, Invalidation{Channel: channel, Key: key})
+	}
+	for _, o := range []Object{new, old} {
+		if o != nil {
+			add(k.channel, k.CacheKeyOf(o, workspace))
+		}
+	}
+	for _, o := range []Object{old, new} {
+		if value := Value(o, k.lookup); value != "" {
+			add(k.channel, k.CacheKey(workspace, value))
+		}
+	}
+	if k.version != "" && k.stages.at(old, new) {
+		add(ChannelCore, k.version)
+	}
+	return out
+}
+
+// at says whether the change from old to new is one of the stages.
+func (s stages) at(old, new Object) bool {
+	switch {
+	case old == nil && new == nil:
+		return false
+	case old == nil:
+		return s.create
+	case new == nil:
+		return s.delete
+	default:
+		return s.update
+	}
+}

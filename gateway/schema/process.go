@@ -62,6 +62,10 @@ func (s *Schema) Process(in map[string]any, op Op) (map[string]any, Violations) 
 			value, wrong = variant.config(entity[f.Name])
 		} else {
 			sent, there := entity[f.Name]
+			if !there && s.DefaultOf != nil {
+				sent = clone(s.DefaultOf(entity, f.Name))
+				there = sent != nil
+			}
 			value, wrong = f.process(sent, there)
 		}
 		entity[f.Name] = value

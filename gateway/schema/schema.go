@@ -83,6 +83,8 @@ type Schema struct {
 	// schema; nil leaves the record unjudged (then a field of the entity says why). The first
 	// message of the variant's Check becomes the message of the record.
 	Variant func(entity map[string]any) (field string, of *Schema)
+	// DefaultOf gives a default that depends on the rest of the entity; nil leaves the field's own.
+	DefaultOf func(entity map[string]any, field string) any
 	// Now is the node's clock; nil is time.Now.
 	Now func() time.Time
 }
