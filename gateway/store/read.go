@@ -2,6 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tidemark/gateway/entity"
 )
@@ -15,14 +22,118 @@ type ListOptions struct {
 	Where  map[string]string // field -> value; of a foreign field the id
 }
 
-// Get reads one entity, or ErrNotFound.
+// Get reads one entity from the primary, or ErrNotFound.
 func (s *Store) Get(ctx context.Context, k *entity.Kind, by entity.Key) (entity.Object, error) {
-	return nil, ErrNotFound
+	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
+	defer cancel()
+	o, err := s.read(ctx, s.primary, s.tables[k.Name], by)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", k.Singular, err)
+	}
+	if o == nil {
+		return nil, ErrNotFound
+	}
+	return s.tables[k.Name].whole(o), nil
 }
 
-// List reads a page in the order of ids, and the id after which the next one begins.
+// read reads one row; nil when there is none.
+func (s *Store) read(ctx context.Context, pool *pgxpool.Pool, tab *table, by entity.Key) (entity.Object, error) {
+	sql, args, err := s.selection(ctx, pool, tab, by)
+	if sql == "" || err != nil {
+		return nil, err
+	}
+	o, err := tab.scan(pool.QueryRow(ctx, sql, args...))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return o, err
+}
+
+// selection is the statement that reads one entity; "" when nothing can match.
+func (s *Store) selection(ctx context.Context, pool *pgxpool.Pool, tab *table, by entity.Key) (string, []any, error) {
+	if impossible(by) {
+		return "", nil, nil
+	}
+	workspace, err := s.workspaceOn(ctx, pool)
+	if err != nil {
+		return "", nil, err
+	}
+	where, args := tab.match(by, workspace)
+	return "SELECT " + tab.list + " FROM " + tab.name + " WHERE " + where + tab.alive(), args, nil
+}
+
+// List reads a page in the order of ids from the primary, and the id after which the next page
+// begins, "" at the end.
 func (s *Store) List(ctx context.Context, k *entity.Kind, o ListOptions) (objects []entity.Object, next string, err error) {
-	return nil, "", nil
+	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
+	defer cancel()
+	tab := s.tables[k.Name]
+	size := o.Size
+	if size <= 0 {
+		size = 100
+	}
+	where, args := tab.filter(o)
+	args = append(args, size+1)
+	sql := "SELECT " + tab.list + " FROM " + tab.name + " WHERE " + where + tab.alive() +
+		fmt.Sprintf(" ORDER BY id LIMIT $%d", len(args))
+	rows, err := s.primary.Query(ctx, sql, args...)
+	if err == nil {
+		objects, err = tab.all(rows)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("list %s: %w", k.Name, tab.refusal(err, entity.Object{}))
+	}
+	for _, o := range objects {
+		tab.whole(o)
+	}
+	if len(objects) > size {
+		objects = objects[:size]
+		next, _ = objects[size-1]["id"].(string)
+	}
+	return objects, next, nil
+}
+
+// filter is the condition of a list and its arguments.
+func (t *table) filter(o ListOptions) (string, []any) {
+	conditions, args := []string{"true"}, []any{}
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+	}
+	if o.After != "" {
+		add("id > $%d", o.After)
+	}
+	if len(o.Tags) > 0 && t.byField["tags"] != nil {
+		if o.AnyTag {
+			add("tags && $%d", o.Tags)
+		} else {
+			add("tags @> $%d", o.Tags)
+		}
+	}
+	for field, value := range o.Where {
+		c := t.byField[field]
+		switch {
+		case c == nil, c.form == foreign && uuid.Validate(value) != nil:
+			conditions = append(conditions, "false")
+		default:
+			add(c.name+" = $%d", value)
+		}
+	}
+	return strings.Join(conditions, " AND "), args
+}
+
+// all scans every row and closes rows.
+func (t *table) all(rows pgx.Rows) ([]entity.Object, error) {
+	defer rows.Close()
+	objects := []entity.Object{}
+	for rows.Next() {
+		o, err := t.scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+	return objects, rows.Err()
 }
 
 // A Snapshot is what a router and a list of plugins are built from, all of one moment.
@@ -31,10 +142,95 @@ type Snapshot struct {
 	Workspace                 string
 }
 
-// Snapshot reads all that a build needs.
-func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) { return Snapshot{}, nil }
+// Snapshot reads all that a build needs in one snapshot and one round trip, from where the data
+// plane is to read. Read from the primary, it raises the router's fence.
+func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
+	defer cancel()
+	var snap Snapshot
+	var position LSN
+	pool := s.source("")
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	s.queueAll(b, "services", &snap.Services)
+	s.queueAll(b, "routes", &snap.Routes)
+	s.queueAll(b, "plugins", &snap.Plugins)
+	b.Queue(workspaceSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&snap.Workspace) })
+	b.Queue("COMMIT")
+	if s.fenced(pool) {
+		b.Queue(positionSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&position) })
+	}
+	if err := s.atOnce(ctx, pool, b); err != nil {
+		return Snapshot{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	if s.fenced(pool) {
+		s.loaded("", position)
+	}
+	s.workspace.Store(&snap.Workspace)
+	return snap, nil
+}
 
-// Load reads one entity for the data plane; nil, nil says that there is none.
+func (s *Store) queueAll(b *pgx.Batch, kind string, into *[]entity.Object) {
+	tab := s.tables[kind]
+	b.Queue("SELECT " + tab.list + " FROM " + tab.name).Query(func(rows pgx.Rows) (err error) {
+		*into, err = tab.all(rows)
+		return err
+	})
+}
+
+// Load reads one entity for the data plane; nil, nil says that there is none. cacheKey is what it
+// will be cached as: the fence is raised for it when the primary was read. The ttl of the object is
+// exact to the fraction of a second.
 func (s *Store) Load(ctx context.Context, k *entity.Kind, by entity.Key, cacheKey string) (entity.Object, error) {
-	return nil, nil
+	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
+	defer cancel()
+	tab := s.tables[k.Name]
+	pool := s.source(cacheKey)
+	if !s.fenced(pool) {
+		o, err := s.read(ctx, pool, tab, by)
+		if err != nil {
+			return nil, fmt.Errorf("load %s: %w", k.Singular, err)
+		}
+		return o, nil
+	}
+	sql, args, err := s.selection(ctx, pool, tab, by)
+	if sql == "" || err != nil {
+		return nil, err
+	}
+	var objects []entity.Object
+	var position LSN
+	b := &pgx.Batch{}
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+		objects, err = tab.all(rows)
+		return err
+	})
+	b.Queue(positionSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&position) })
+	if err := s.atOnce(ctx, pool, b); err != nil {
+		return nil, fmt.Errorf("load %s: %w", k.Singular, err)
+	}
+	s.loaded(cacheKey, position)
+	if len(objects) == 0 {
+		return nil, nil
+	}
+	return objects[0], nil
+}
+
+// source is the server from which the data plane loads key, "" being the router.
+func (s *Store) source(key string) *pgxpool.Pool {
+	if s.o.Defects.IgnoreReplica {
+		return s.primary
+	}
+	return s.reader(key)
+}
+
+// fenced says that pool is the primary of a node that has a replica: what is read there must not be
+// unseen again by a later read of the replica.
+func (s *Store) fenced(pool *pgxpool.Pool) bool {
+	return s.replica != nil && pool == s.primary && !s.o.Defects.IgnoreReplica
+}
+
+// atOnce makes one round trip. A transaction that a batch began and an error left open is ended
+// with its connection: the pool does not take it back.
+func (s *Store) atOnce(ctx context.Context, pool *pgxpool.Pool, b *pgx.Batch) error {
+	return pool.SendBatch(ctx, b).Close()
 }

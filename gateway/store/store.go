@@ -154,14 +154,15 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // Workspace is the id of the default workspace, remembered after the first answer.
 func (s *Store) Workspace(ctx context.Context) (string, error) {
-	if id := s.workspace.Load(); id != nil {
-		return *id, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
-	pool := s.primary
-	if s.replica != nil {
-		pool = s.replica
+	return s.workspaceOn(ctx, s.source(""))
+}
+
+// workspaceOn asks the server that is being talked to anyhow: nobody waits for another one.
+func (s *Store) workspaceOn(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	if id := s.workspace.Load(); id != nil {
+		return *id, nil
 	}
 	var id string
 	if err := pool.QueryRow(ctx, workspaceSQL).Scan(&id); err != nil {

@@ -2,26 +2,320 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"tidemark/gateway/entity"
 )
 
-// Insert creates o.
+// Insert creates o and returns what was stored. A refusal by the database is an *Error.
 func (s *Store) Insert(ctx context.Context, k *entity.Kind, o entity.Object) (Change, error) {
-	return Change{}, nil
+	tab := s.tables[k.Name]
+	return s.write(ctx, "insert", k, func(t *tx) (Change, error) {
+		o, err := t.resolve(tab, o)
+		if err != nil {
+			return Change{}, err
+		}
+		c := Change{Found: true}
+		b := t.batch()
+		if err := t.queueInsert(b, tab, o, "", &c.Object); err != nil {
+			return Change{}, err
+		}
+		t.queueEvents(b, &c, k.Invalidations(nil, o, t.workspace))
+		if err := t.send(b); err != nil {
+			return Change{}, tab.refusal(err, o)
+		}
+		return c.stored(tab)
+	})
 }
 
-// Update changes what by addresses: merge makes the new state of the locked row.
+// Update gives a copy of the locked row to merge and stores what it returns; a field that merge
+// leaves out stays as it was, the id in any case. An error of merge comes back, wrapped, and nothing
+// changed. Nothing to update is an *Error of code 6.
 func (s *Store) Update(ctx context.Context, k *entity.Kind, by entity.Key, merge func(old entity.Object) (entity.Object, error)) (Change, error) {
-	return Change{}, nil
+	tab := s.tables[k.Name]
+	var merging error
+	c, err := s.write(ctx, "update", k, func(t *tx) (Change, error) {
+		b := t.batch()
+		var old entity.Object
+		t.queueLock(b, tab, by, tab.alive(), &old)
+		if err := t.send(b); err != nil {
+			return Change{}, err
+		}
+		if old == nil {
+			return Change{}, notFound(by)
+		}
+		var o entity.Object
+		if o, merging = merge(clone(old).(entity.Object)); merging != nil {
+			return Change{}, merging
+		}
+		return t.replace(tab, old, o)
+	})
+	if merging != nil {
+		return Change{}, merging
+	}
+	return c, err
 }
 
-// Upsert replaces what by addresses, or creates it.
+// Upsert replaces what by addresses with o, or creates it. What exists keeps its id; the value of
+// by wins over o's.
 func (s *Store) Upsert(ctx context.Context, k *entity.Kind, by entity.Key, o entity.Object) (Change, error) {
-	return Change{}, nil
+	tab := s.tables[k.Name]
+	if by.Field == "id" && uuid.Validate(by.Value) != nil {
+		return Change{}, notFound(by)
+	}
+	return s.write(ctx, "upsert", k, func(t *tx) (Change, error) {
+		o, err := t.resolve(tab, o)
+		if err != nil {
+			return Change{}, err
+		}
+		o[by.Field] = by.Value
+		c := Change{Found: true}
+		b := t.batch()
+		if err := t.queueInsert(b, tab, o, " ON CONFLICT "+tab.conflict(by)+" DO NOTHING", &c.Object); err != nil {
+			return Change{}, err
+		}
+		var old entity.Object
+		t.queueLock(b, tab, by, "", &old)
+		if err := t.send(b); err != nil {
+			return Change{}, tab.refusal(err, o)
+		}
+		switch {
+		case c.Object != nil:
+			b := t.batch()
+			t.queueEvents(b, &c, k.Invalidations(nil, o, t.workspace))
+			return c, t.send(b)
+		case old == nil: // it was there for the INSERT and has been deleted since
+			return Change{}, errAgain
+		}
+		return t.replace(tab, old, o)
+	})
 }
 
-// Delete deletes what by addresses, and what goes with it.
+// Delete deletes what by addresses and what goes with it; Keys has the keys of all. A kind that
+// must not lose its parent makes it an *Error of code 4. Nothing there is no error: Found is false.
 func (s *Store) Delete(ctx context.Context, k *entity.Kind, by entity.Key) (Change, error) {
-	return Change{}, nil
+	tab := s.tables[k.Name]
+	return s.write(ctx, "delete", k, func(t *tx) (Change, error) {
+		b := t.batch()
+		var old entity.Object
+		t.queueLock(b, tab, by, "", &old)
+		if err := t.send(b); err != nil || old == nil {
+			return Change{}, err
+		}
+		var taken []entity.Invalidation
+		b, err := t.cascade(tab, []string{old["id"].(string)}, &taken)
+		if err != nil {
+			return Change{}, err
+		}
+		var gone entity.Object
+		b.Queue("DELETE FROM "+tab.name+" WHERE id = $1 RETURNING "+tab.list, old["id"]).Query(tab.one(&gone))
+		if err := t.send(b); err != nil {
+			return Change{}, tab.refusal(err, nil)
+		}
+		if gone == nil {
+			return Change{}, fmt.Errorf("the row stayed: %w", ErrRefused)
+		}
+		c := Change{Found: true}
+		keys := k.Invalidations(gone, nil, t.workspace)
+		if !t.s.o.Defects.ForgetCascade {
+			keys = append(keys, taken...)
+		}
+		b = t.batch()
+		t.queueEvents(b, &c, keys)
+		return c, t.send(b)
+	})
+}
+
+// replace gives the locked row old the values of o and writes the events.
+func (t *tx) replace(tab *table, old, o entity.Object) (Change, error) {
+	o, err := t.resolve(tab, o)
+	if err != nil {
+		return Change{}, err
+	}
+	for name, v := range old {
+		if _, mentioned := o[name]; !mentioned {
+			o[name] = v
+		}
+	}
+	o["id"] = old["id"]
+	sql, args, err := tab.update(old, o, t.workspace)
+	if err != nil {
+		return Change{}, err
+	}
+	c := Change{Found: true}
+	b := t.batch()
+	b.Queue(sql, args...).Query(tab.one(&c.Object))
+	t.queueEvents(b, &c, tab.kind.Invalidations(old, o, t.workspace))
+	if err := t.send(b); err != nil {
+		return Change{}, tab.refusal(err, o)
+	}
+	return c.stored(tab)
+}
+
+// stored refuses a write that stored no row, as a trigger can make of it.
+func (c Change) stored(tab *table) (Change, error) {
+	if c.Object == nil {
+		return Change{}, fmt.Errorf("no row stored: %w", ErrRefused)
+	}
+	return c, nil
+}
+
+// queueInsert adds the INSERT of o; into stays nil when no row was stored.
+func (t *tx) queueInsert(b *pgx.Batch, tab *table, o entity.Object, conflict string, into *entity.Object) error {
+	args, err := tab.arguments(o, t.workspace)
+	if err != nil {
+		return err
+	}
+	b.Queue(tab.insert+conflict+" RETURNING "+tab.list, args...).Query(tab.one(into))
+	return nil
+}
+
+// queueLock adds the locks of a change of one row, its parents first: whoever deletes a parent takes
+// the same order. The parents only have to stay.
+func (t *tx) queueLock(b *pgx.Batch, tab *table, by entity.Key, and string, into *entity.Object) {
+	if impossible(by) {
+		return
+	}
+	where, args := tab.match(by, t.workspace)
+	for _, r := range tab.kind.References() {
+		if parent := t.s.tables[r.Kind]; parent != nil {
+			b.Queue("SELECT FROM "+parent.name+" WHERE id = (SELECT "+tab.byField[r.Field].name+
+				" FROM "+tab.name+" WHERE "+where+") FOR KEY SHARE", args...)
+		}
+	}
+	b.Queue("SELECT "+tab.list+" FROM "+tab.name+" WHERE "+where+and+" FOR UPDATE", args...).Query(tab.one(into))
+}
+
+// impossible says that no row can have the key: PostgreSQL would refuse the very question.
+func impossible(by entity.Key) bool {
+	return by.Field == "id" && uuid.Validate(by.Value) != nil ||
+		strings.ContainsRune(by.Value, 0) || !utf8.ValidString(by.Value)
+}
+
+// one scans the only row of an answer, if there is one.
+func (t *table) one(into *entity.Object) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		*into = nil
+		for rows.Next() {
+			o, err := t.scan(rows)
+			if err != nil {
+				return err
+			}
+			*into = t.whole(o)
+		}
+		return rows.Err()
+	}
+}
+
+// resolve copies o and replaces what names a parent by another key than its id. The parent is
+// locked, so that it stays until the commit.
+func (t *tx) resolve(tab *table, o entity.Object) (entity.Object, error) {
+	o = maps.Clone(o)
+	for _, r := range tab.kind.References() {
+		parent, _ := o[r.Field].(map[string]any)
+		if parent == nil {
+			continue
+		}
+		above := t.s.tables[r.Kind]
+		if id, ok := parent["id"].(string); ok {
+			if above == nil || uuid.Validate(id) != nil {
+				return nil, dangling(r.Field, parent, r.Kind)
+			}
+			continue
+		}
+		if above == nil || above.kind.EndpointKey == "" {
+			return nil, dangling(r.Field, parent, r.Kind)
+		}
+		name, _ := parent[above.kind.EndpointKey].(string)
+		id, err := t.find(above, entity.Key{Field: above.kind.EndpointKey, Value: name})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, unresolved(r.Field, entity.Key{Field: above.kind.EndpointKey, Value: name}, r.Kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+		o[r.Field] = map[string]any{"id": id}
+	}
+	return o, nil
+}
+
+func (t *tx) find(tab *table, by entity.Key) (id string, err error) {
+	where, args := tab.match(by, t.workspace)
+	b := t.batch()
+	b.Queue("SELECT id FROM "+tab.name+" WHERE "+where+" FOR KEY SHARE", args...).QueryRow(func(r pgx.Row) error {
+		return r.Scan(&id)
+	})
+	return id, t.send(b)
+}
+
+// cascade deletes what goes with the rows ids of tab, deepest first, and collects its keys. What
+// has nothing below it is left in the returned batch, to travel with the caller's own statement.
+func (t *tx) cascade(tab *table, ids []string, keys *[]entity.Invalidation) (*pgx.Batch, error) {
+	b := t.batch()
+	for _, below := range t.s.below(tab) {
+		if len(t.s.below(below.table)) > 0 {
+			rest, err := t.descend(below, ids, keys)
+			if err != nil {
+				return nil, err
+			}
+			if err := t.send(rest); err != nil {
+				return nil, err
+			}
+		}
+		b.Queue("DELETE FROM "+below.name+" WHERE "+below.column+" = ANY ($1::uuid[]) RETURNING "+below.list, ids).
+			Query(func(rows pgx.Rows) error {
+				for rows.Next() {
+					o, err := below.scan(rows)
+					if err != nil {
+						return err
+					}
+					*keys = append(*keys, below.kind.Invalidations(below.whole(o), nil, t.workspace)...)
+				}
+				return rows.Err()
+			})
+	}
+	return b, nil
+}
+
+// descend locks the children of ids and deletes what is below them.
+func (t *tx) descend(child below, ids []string, keys *[]entity.Invalidation) (*pgx.Batch, error) {
+	var children []string
+	b := t.batch()
+	b.Queue("SELECT id FROM "+child.name+" WHERE "+child.column+" = ANY ($1::uuid[]) FOR UPDATE", ids).
+		Query(func(rows pgx.Rows) error {
+			var err error
+			children, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
+	if err := t.send(b); err != nil {
+		return nil, err
+	}
+	return t.cascade(child.table, children, keys)
+}
+
+// A below is a table whose rows go when the row goes that column refers to.
+type below struct {
+	*table
+	column string
+}
+
+func (s *Store) below(tab *table) []below {
+	var found []below
+	for _, k := range s.o.Catalog.Kinds() {
+		for _, r := range k.References() {
+			torn := s.o.Defects.DeleteParent && tab.name == "services" && k.Name == "routes"
+			if r.Kind == tab.name && (r.OnDelete == "cascade" || torn) {
+				child := s.tables[k.Name]
+				found = append(found, below{child, child.byField[r.Field].name})
+			}
+		}
+	}
+	return found
 }

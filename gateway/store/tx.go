@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tidemark/gateway/entity"
+)
+
+// A tx is one write transaction. BEGIN travels with its first batch and every batch is one round
+// trip; what a later statement depends on is looked at in between.
+type tx struct {
+	s         *Store
+	ctx       context.Context
+	conn      *pgxpool.Conn
+	workspace string
+	begun     bool
+}
+
+// write runs work in a transaction, commits it and applies it to this node. It does not stop when
+// the client goes away: a COMMIT that nobody waits for would be a doubt for no reason. work runs
+// again when PostgreSQL ends a deadlock by choosing it, or a row vanished between two statements.
+func (s *Store) write(ctx context.Context, verb string, k *entity.Kind, work func(t *tx) (Change, error)) (Change, error) {
+	if err := ctx.Err(); err != nil {
+		return Change{}, fmt.Errorf("%s %s: %w", verb, k.Singular, err)
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Primary.Timeout)
+	defer cancel()
+	var c Change
+	err := errAgain
+	for range 4 {
+		if c, err = s.attempt(bounded, k, work); !again(err) {
+			break
+		}
+	}
+	var refused *Error
+	switch {
+	case err == nil:
+		s.apply(ctx, c)
+		return c, nil
+	case errors.As(err, &refused):
+		return Change{}, refused
+	}
+	return Change{}, fmt.Errorf("%s %s: %w", verb, k.Singular, err)
+}
+
+// apply tells this node of its own change, for at most Primary.Timeout.
+func (s *Store) apply(ctx context.Context, c Change) {
+	if c.Found && s.o.Applied != nil && !s.o.Defects.OwnByPoll {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Primary.Timeout)
+		defer cancel()
+		s.o.Applied(bounded, c)
+	}
+	if c.Found && s.o.Defects.LateEvents {
+		s.late.Go(func() { s.announce(c) })
+	}
+}
+
+// errAgain says that what a statement found was gone at the next one.
+var errAgain = errors.New("the entity kept changing")
+
+func again(err error) bool {
+	var pg *pgconn.PgError
+	return errors.Is(err, errAgain) ||
+		errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
+}
+
+func (s *Store) attempt(ctx context.Context, k *entity.Kind, work func(t *tx) (Change, error)) (Change, error) {
+	workspace, err := s.workspaceOn(ctx, s.primary)
+	if err != nil {
+		return Change{}, err
+	}
+	conn, err := s.primary.Acquire(ctx)
+	if err != nil {
+		return Change{}, err
+	}
+	defer conn.Release()
+	t := &tx{s: s, ctx: ctx, conn: conn, workspace: workspace}
+	c, err := work(t)
+	if err != nil || !c.Found {
+		t.rollback()
+		return c, err
+	}
+	c.Kind = k
+	return t.commit(c)
+}
+
+// batch begins a round trip, and the transaction with the first one.
+func (t *tx) batch() *pgx.Batch {
+	b := &pgx.Batch{}
+	if !t.begun {
+		b.Queue("BEGIN")
+	}
+	return b
+}
+
+// send makes the round trip. The callbacks of the queries run in order, up to the first error.
+func (t *tx) send(b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	t.begun = true
+	return t.conn.SendBatch(t.ctx, b).Close()
+}
+
+// rollback gives locks back at once; a connection that cannot is closed by its release.
+func (t *tx) rollback() {
+	if t.begun && !t.conn.Conn().IsClosed() {
+		_ = t.conn.Conn().PgConn().Exec(t.ctx, "ROLLBACK").Close()
+	}
+}
+
+// commit ends the transaction and reads the position behind it in the same round trip. Only an
+// answer that never came is a doubt: an ERROR, a ROLLBACK and a COMMIT that could not be sent are not.
+func (t *tx) commit(c Change) (Change, error) {
+	var tag pgconn.CommandTag
+	b := t.batch()
+	b.Queue("COMMIT").Exec(func(ct pgconn.CommandTag) error { tag = ct; return nil })
+	b.Queue(positionSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&c.Position) })
+	err := t.send(b)
+	switch {
+	case tag.String() == "COMMIT":
+		if err != nil {
+			t.s.log.Warn("position of a commit unknown", "kind", c.Kind.Name, "error", err)
+			c.Position = 0
+		}
+		t.s.raise(c.Position)
+		return c, nil
+	case tag.String() != "":
+		return Change{}, fmt.Errorf("commit answered %s: %w", tag, ErrRefused)
+	case pgconn.SafeToRetry(err) || answered(err):
+		return Change{}, fmt.Errorf("commit: %w", err)
+	}
+	t.s.raise(0)
+	if t.s.o.Doubtful != nil {
+		t.s.o.Doubtful(c)
+	}
+	return Change{}, fmt.Errorf("commit: %w: %w", ErrDoubtful, err)
+}
+
+// positionSQL reads where the log is written to, as a number.
+const positionSQL = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8"
+
+// answered says that the server itself refused a COMMIT. A FATAL may follow a commit that was made.
+func answered(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Severity == "ERROR" && pg.Code != "40003"
+}
+
+// announce writes c's events after the fact: the defect LateEvents.
+func (s *Store) announce(c Change) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.Primary.Timeout)
+	defer cancel()
+	_, err := s.primary.Exec(ctx, eventSQL, s.eventArguments(c)...)
+	if err != nil {
+		s.log.Error("could not insert events", "error", err)
+	}
+}
+
+// eventSQL writes one row a key. The clock is the database's, read once, at the write: a
+// transaction may have waited for its locks.
+const eventSQL = `WITH t AS MATERIALIZED (SELECT clock_timestamp() AS now)
+INSERT INTO cluster_events (id, node_id, at, nbf, expire_at, channel, data)
+SELECT e.id, $4::uuid, t.now, t.now + make_interval(secs => $5::float8), t.now + make_interval(secs => $6::float8), e.channel, e.data
+FROM t, unnest($1::uuid[], $2::text[], $3::text[]) AS e (id, channel, data)`
+
+// queueEvents adds c's events to a batch and refuses when not all of them are stored.
+func (t *tx) queueEvents(b *pgx.Batch, c *Change, keys []entity.Invalidation) {
+	c.Keys = distinct(keys)
+	c.EventIDs = make([]string, len(c.Keys))
+	for i := range c.EventIDs {
+		c.EventIDs[i] = uuid.NewString()
+	}
+	if len(c.Keys) == 0 || t.s.o.Defects.LateEvents {
+		return
+	}
+	want := int64(len(c.Keys))
+	b.Queue(eventSQL, t.s.eventArguments(*c)...).Exec(func(ct pgconn.CommandTag) error {
+		if got := ct.RowsAffected(); got != want {
+			return fmt.Errorf("%d of %d events stored: %w", got, want, ErrRefused)
+		}
+		return nil
+	})
+}
+
+func (s *Store) eventArguments(c Change) []any {
+	channels, data := make([]string, len(c.Keys)), make([]string, len(c.Keys))
+	for i, k := range c.Keys {
+		channels[i], data[i] = k.Channel, k.Key
+	}
+	var delay any // no delay is no nbf
+	if s.o.Propagation > 0 {
+		delay = s.o.Propagation.Seconds()
+	}
+	kept := max(10*s.o.Propagation, time.Hour).Seconds()
+	return []any{c.EventIDs, channels, data, s.o.NodeID, delay, kept}
+}
+
+// distinct keeps the first of equal keys: a cascade names router:version once a child.
+func distinct(keys []entity.Invalidation) []entity.Invalidation {
+	seen := make(map[entity.Invalidation]bool, len(keys))
+	return slices.DeleteFunc(keys, func(k entity.Invalidation) bool {
+		known := seen[k]
+		seen[k] = true
+		return known
+	})
+}
