@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tidemark/gateway/entity"
+	"tidemark/gateway/schema"
 )
 
 // ErrNotFound says that there is no such entity.
@@ -52,11 +53,11 @@ func notFound(by entity.Key) *Error {
 	return e
 }
 
-func dangling(field string, value any, kind string) *Error {
+func dangling(f *schema.Field, value any) *Error {
 	return &Error{
 		Code: codeForeignKey, Name: "foreign key violation",
-		Message: fmt.Sprintf("the foreign key %s does not reference an existing '%s' entity.", quoted(value), kind),
-		Fields:  map[string]any{field: value},
+		Message: fmt.Sprintf("the foreign key %s does not reference an existing '%s' entity.", quoted(value), f.Reference),
+		Fields:  map[string]any{f.Name: value},
 	}
 }
 
@@ -68,13 +69,13 @@ func referenced(kind, by string) *Error {
 	}
 }
 
-func unresolved(field string, key entity.Key, kind string) *Error {
+func unresolved(f *schema.Field, key entity.Key) *Error {
 	cause := fmt.Sprintf("the foreign key cannot be resolved with %s for an existing '%s' entity",
-		quoted(map[string]any{key.Field: key.Value}), kind)
+		quoted(map[string]any{key.Field: key.Value}), f.Reference)
 	return &Error{
 		Code: codeUnresolved, Name: "foreign keys unresolved",
-		Message: fmt.Sprintf("foreign key unresolved (%s.%s: %s)", field, key.Field, cause),
-		Fields:  map[string]any{field: map[string]any{key.Field: cause}},
+		Message: fmt.Sprintf("foreign key unresolved (%s.%s: %s)", f.Name, key.Field, cause),
+		Fields:  map[string]any{f.Name: map[string]any{key.Field: cause}},
 	}
 }
 
@@ -91,9 +92,9 @@ func (t *table) refusal(err error, o entity.Object) error {
 	case pg.Code == "23503" && o == nil:
 		return referenced(t.name, pg.TableName)
 	case pg.Code == "23503":
-		for _, r := range t.kind.References() {
-			if pg.ConstraintName == t.name+"_"+r.Field+"_id_fkey" {
-				return dangling(r.Field, o[r.Field], r.Kind)
+		for _, c := range t.columns {
+			if pg.ConstraintName == t.name+"_"+c.name+"_fkey" {
+				return dangling(c.field, o[c.field.Name])
 			}
 		}
 	case strings.HasPrefix(pg.Code, "22"), pg.Code == "54000":

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -14,18 +16,33 @@ import (
 // older replica in place of the one before. What is known serves until it has caught up.
 var ErrBehind = errors.New("the replica is behind what this node has seen")
 
+// routerKey is the key of a build of the router and the list of plugins.
+const routerKey = ""
+
 // A fence says until which position a node loads from the primary: what it wrote itself, or has
 // once seen there, it must not unsee on a replica that lags. The zero value is no fence.
 type fence struct {
 	mu       sync.Mutex
-	node     LSN            // own writes: counts for every key
-	keys     map[string]LSN // read from the primary, by key; "" is the router
-	doubts   uint64         // how often an own write's position was not known,
-	settled  uint64         // and how many of these a position read later stands for
-	asked    map[string]uint64
-	server   event.Server // who answered the last poll
-	replayed LSN          // how far it was
+	node     LSN              // own writes: counts for every key
+	keys     map[string]*mark // read from the primary, by key
+	doubts   uint64           // how often an own write's position was not known,
+	settled  uint64           // and how many of these a position read later stands for
+	server   event.Server     // who answered the last poll
+	replayed LSN              // how far it was
 	behind   bool
+}
+
+// A mark is the fence of one key.
+type mark struct {
+	at      LSN
+	reading int // loads from the primary under way: their position is yet to come
+}
+
+// A passage is one load through the fence.
+type passage struct {
+	key     string
+	primary bool
+	doubts  uint64 // those that a position read at its end settles
 }
 
 // raise makes every load go to the primary until the replica has replayed own; 0: until a position
@@ -40,71 +57,78 @@ func (s *Store) raise(own LSN) {
 	s.fence.node = max(s.fence.node, replayable(own))
 }
 
-// reader is the server from which key is to be loaded: the replica where there is one and it has
-// replayed all that this node knows of key, else the primary. No other load goes to the primary:
-// with the replica away loads fail, and what is known serves. Whoever reads the primary tells
-// [Store.loaded] at which position.
-func (s *Store) reader(key string) *pgxpool.Pool {
+// from runs read on the server from which key is to be loaded now: the replica where there is one
+// and it has replayed all that this node knows of key, else the primary. No other load goes to the
+// primary: with the replica away there is an error, and what is known serves. What was read from
+// the primary is known from then on.
+func (s *Store) from(ctx context.Context, key string, read func(ctx context.Context, pool *pgxpool.Pool) error) error {
+	d := s.o.Defects
 	switch {
-	case s.replica == nil || s.o.Defects.IgnoreReplica:
-		return s.primary
-	case s.o.Defects.NoFence || !s.fence.stands(key):
-		return s.replica
+	case d.IgnoreReplica:
+		return read(ctx, s.primary)
+	case d.NoFence:
+		return read(ctx, s.polled())
 	}
-	return s.primary
-}
-
-// loadable says whether pool may be loaded from: not from a replica that is behind what this node
-// has seen.
-func (s *Store) loadable(pool *pgxpool.Pool) error {
-	s.fence.mu.Lock()
-	defer s.fence.mu.Unlock()
-	if s.fence.behind && pool == s.polled() {
-		return ErrBehind
+	p, err := s.fence.enter(key, s.replica != nil)
+	if err != nil {
+		return err
 	}
-	return nil
+	if !p.primary {
+		return read(ctx, s.polled())
+	}
+	var at int64
+	if err = read(ctx, s.primary); err == nil {
+		if err = s.primary.QueryRow(ctx, positionSQL).Scan(&at); err != nil {
+			err = fmt.Errorf("read the primary's position: %w", err)
+		}
+	}
+	s.fence.leave(p, LSN(at))
+	return err
 }
 
-// loaded raises the fence of one key ("" is the router): it was read from the primary, which was
-// there not before position, itself read after the load's snapshot.
-func (s *Store) loaded(key string, position LSN) {
-	s.fence.mu.Lock()
-	defer s.fence.mu.Unlock()
-	s.fence.loaded(key, replayable(position))
-}
-
-// stands says that key is to be loaded from the primary.
-func (f *fence) stands(key string) bool {
+// enter begins a load of key. From then on other loads of it go to the primary too, if this one
+// does.
+func (f *fence) enter(key string, replica bool) (passage, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.doubts > f.settled {
-		if f.asked == nil {
-			f.asked = make(map[string]uint64)
+	m := f.keys[key]
+	p := passage{key: key, doubts: f.doubts}
+	p.primary = replica && (f.doubts > f.settled || f.node > f.replayed ||
+		m != nil && (m.reading > 0 || m.at > f.replayed))
+	switch {
+	case p.primary && m != nil:
+		m.reading++
+	case p.primary:
+		if f.keys == nil {
+			f.keys = make(map[string]*mark)
 		}
-		f.asked[key] = f.doubts
-		return true
+		f.keys[key] = &mark{reading: 1}
+	case f.behind:
+		return p, ErrBehind
 	}
-	return f.node > f.replayed || f.keys[key] > f.replayed
+	return p, nil
 }
 
-func (f *fence) loaded(key string, position LSN) {
-	if position == 0 {
-		f.doubts++
-		return
+// leave ends a load from the primary, which was at position at when it had been read; 0: it failed.
+func (f *fence) leave(p passage, at LSN) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at = replayable(at)
+	if m := f.keys[p.key]; m != nil { // else the fence was lifted meanwhile
+		m.reading--
+		m.at = max(m.at, at)
+		f.lower(p.key, m)
 	}
-	if position > f.replayed {
-		if f.keys == nil {
-			f.keys = make(map[string]LSN)
-		}
-		f.keys[key] = max(f.keys[key], position)
+	if at > 0 && p.doubts > f.settled {
+		f.settled = p.doubts
+		f.node = max(f.node, at)
 	}
-	// a position read by a load that began after a doubt arose is behind whatever was in doubt
-	if f.asked[key] > f.settled {
-		f.settled = f.asked[key]
-		f.node = max(f.node, position)
-	}
-	if f.settled == f.doubts {
-		clear(f.asked)
+}
+
+// lower forgets the mark of a key that the replica has replayed.
+func (f *fence) lower(key string, m *mark) {
+	if m.reading <= 0 && m.at <= f.replayed {
+		delete(f.keys, key)
 	}
 }
 
@@ -127,10 +151,8 @@ func (f *fence) seen(now event.Server) {
 	if f.node <= f.replayed {
 		f.node = 0
 	}
-	for key, at := range f.keys {
-		if at <= f.replayed {
-			delete(f.keys, key)
-		}
+	for key, m := range f.keys {
+		f.lower(key, m)
 	}
 }
 
@@ -145,7 +167,6 @@ func (f *fence) lift() bool {
 	stood := f.node > 0 || len(f.keys) > 0 || f.doubts > f.settled
 	f.node, f.settled = 0, f.doubts
 	clear(f.keys)
-	clear(f.asked)
 	return stood
 }
 

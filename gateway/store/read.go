@@ -142,29 +142,26 @@ type Snapshot struct {
 	Workspace                 string
 }
 
-// Snapshot reads all that a build needs in one snapshot and one round trip, from where the data
-// plane is to read. Read from the primary, it raises the router's fence.
+// Snapshot reads all that a build needs in one snapshot and one round trip, from where the fence
+// lets the data plane read.
 func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
 	var snap Snapshot
-	var position LSN
-	pool := s.source("")
-	b := &pgx.Batch{}
-	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	s.queueAll(b, "services", &snap.Services)
-	s.queueAll(b, "routes", &snap.Routes)
-	s.queueAll(b, "plugins", &snap.Plugins)
-	b.Queue(workspaceSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&snap.Workspace) })
-	b.Queue("COMMIT")
-	if s.fenced(pool) {
-		b.Queue(positionSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&position) })
-	}
-	if err := s.atOnce(ctx, pool, b); err != nil {
+	err := s.from(ctx, routerKey, func(ctx context.Context, pool *pgxpool.Pool) error {
+		snap = Snapshot{}
+		b := &pgx.Batch{}
+		b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+		s.queueAll(b, "services", &snap.Services)
+		s.queueAll(b, "routes", &snap.Routes)
+		s.queueAll(b, "plugins", &snap.Plugins)
+		b.Queue(workspaceSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&snap.Workspace) })
+		b.Queue("COMMIT")
+		// what an error leaves open ends with its connection: the pool does not take it back
+		return pool.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
 		return Snapshot{}, fmt.Errorf("read the configuration: %w", err)
-	}
-	if s.fenced(pool) {
-		s.loaded("", position)
 	}
 	s.workspace.Store(&snap.Workspace)
 	return snap, nil
@@ -179,58 +176,16 @@ func (s *Store) queueAll(b *pgx.Batch, kind string, into *[]entity.Object) {
 }
 
 // Load reads one entity for the data plane; nil, nil says that there is none. cacheKey is what it
-// will be cached as: the fence is raised for it when the primary was read. The ttl of the object is
-// exact to the fraction of a second.
-func (s *Store) Load(ctx context.Context, k *entity.Kind, by entity.Key, cacheKey string) (entity.Object, error) {
+// will be cached as: the fence judges by it.
+func (s *Store) Load(ctx context.Context, k *entity.Kind, by entity.Key, cacheKey string) (o entity.Object, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
-	tab := s.tables[k.Name]
-	pool := s.source(cacheKey)
-	if !s.fenced(pool) {
-		o, err := s.read(ctx, pool, tab, by)
-		if err != nil {
-			return nil, fmt.Errorf("load %s: %w", k.Singular, err)
-		}
-		return o, nil
-	}
-	sql, args, err := s.selection(ctx, pool, tab, by)
-	if sql == "" || err != nil {
-		return nil, err
-	}
-	var objects []entity.Object
-	var position LSN
-	b := &pgx.Batch{}
-	b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
-		objects, err = tab.all(rows)
+	err = s.from(ctx, cacheKey, func(ctx context.Context, pool *pgxpool.Pool) error {
+		o, err = s.read(ctx, pool, s.tables[k.Name], by)
 		return err
 	})
-	b.Queue(positionSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&position) })
-	if err := s.atOnce(ctx, pool, b); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", k.Singular, err)
 	}
-	s.loaded(cacheKey, position)
-	if len(objects) == 0 {
-		return nil, nil
-	}
-	return objects[0], nil
-}
-
-// source is the server from which the data plane loads key, "" being the router.
-func (s *Store) source(key string) *pgxpool.Pool {
-	if s.o.Defects.IgnoreReplica {
-		return s.primary
-	}
-	return s.reader(key)
-}
-
-// fenced says that pool is the primary of a node that has a replica: what is read there must not be
-// unseen again by a later read of the replica.
-func (s *Store) fenced(pool *pgxpool.Pool) bool {
-	return s.replica != nil && pool == s.primary && !s.o.Defects.IgnoreReplica
-}
-
-// atOnce makes one round trip. A transaction that a batch began and an error left open is ended
-// with its connection: the pool does not take it back.
-func (s *Store) atOnce(ctx context.Context, pool *pgxpool.Pool, b *pgx.Batch) error {
-	return pool.SendBatch(ctx, b).Close()
+	return s.tables[k.Name].whole(o), nil
 }

@@ -156,7 +156,10 @@ func (s *Store) Ready(ctx context.Context) error {
 func (s *Store) Workspace(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
-	return s.workspaceOn(ctx, s.source(""))
+	if s.replica != nil {
+		return s.workspaceOn(ctx, s.replica)
+	}
+	return s.workspaceOn(ctx, s.primary)
 }
 
 // workspaceOn asks the server that is being talked to anyhow: nobody waits for another one.

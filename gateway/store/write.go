@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -218,39 +217,45 @@ func (t *table) one(into *entity.Object) func(pgx.Rows) error {
 // locked, so that it stays until the commit.
 func (t *tx) resolve(tab *table, o entity.Object) (entity.Object, error) {
 	o = maps.Clone(o)
-	for _, r := range tab.kind.References() {
-		parent, _ := o[r.Field].(map[string]any)
-		if parent == nil {
+	for _, c := range tab.columns {
+		parent, _ := o[c.field.Name].(map[string]any)
+		if c.form != foreign || parent == nil {
 			continue
 		}
-		above := t.s.tables[r.Kind]
-		if id, ok := parent["id"].(string); ok {
-			if above == nil || uuid.Validate(id) != nil {
-				return nil, dangling(r.Field, parent, r.Kind)
-			}
+		above := t.s.tables[c.field.Reference]
+		if id, ok := parent["id"].(string); ok && above != nil && uuid.Validate(id) == nil {
 			continue
 		}
-		if above == nil || above.kind.EndpointKey == "" {
-			return nil, dangling(r.Field, parent, r.Kind)
+		if parent["id"] != nil || above == nil || above.kind.EndpointKey == "" {
+			return nil, dangling(c.field, parent)
 		}
-		name, _ := parent[above.kind.EndpointKey].(string)
-		id, err := t.find(above, entity.Key{Field: above.kind.EndpointKey, Value: name})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, unresolved(r.Field, entity.Key{Field: above.kind.EndpointKey, Value: name}, r.Kind)
-		}
+		by := entity.Key{Field: above.kind.EndpointKey}
+		by.Value, _ = parent[by.Field].(string)
+		id, err := t.find(above, by)
 		if err != nil {
 			return nil, err
 		}
-		o[r.Field] = map[string]any{"id": id}
+		if id == "" {
+			return nil, unresolved(c.field, by)
+		}
+		o[c.field.Name] = map[string]any{"id": id}
 	}
 	return o, nil
 }
 
+// find is the id that by addresses, locked against deletion; "" when there is none.
 func (t *tx) find(tab *table, by entity.Key) (id string, err error) {
+	if impossible(by) {
+		return "", nil
+	}
 	where, args := tab.match(by, t.workspace)
 	b := t.batch()
-	b.Queue("SELECT id FROM "+tab.name+" WHERE "+where+" FOR KEY SHARE", args...).QueryRow(func(r pgx.Row) error {
-		return r.Scan(&id)
+	b.Queue("SELECT id::text FROM "+tab.name+" WHERE "+where+" FOR KEY SHARE", args...).Query(func(rows pgx.Rows) error {
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if len(ids) > 0 {
+			id = ids[0]
+		}
+		return err
 	})
 	return id, t.send(b)
 }
@@ -288,7 +293,7 @@ func (t *tx) cascade(tab *table, ids []string, keys *[]entity.Invalidation) (*pg
 func (t *tx) descend(child below, ids []string, keys *[]entity.Invalidation) (*pgx.Batch, error) {
 	var children []string
 	b := t.batch()
-	b.Queue("SELECT id FROM "+child.name+" WHERE "+child.column+" = ANY ($1::uuid[]) FOR UPDATE", ids).
+	b.Queue("SELECT id::text FROM "+child.name+" WHERE "+child.column+" = ANY ($1::uuid[]) FOR UPDATE", ids).
 		Query(func(rows pgx.Rows) error {
 			var err error
 			children, err = pgx.CollectRows(rows, pgx.RowTo[string])
