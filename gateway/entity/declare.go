@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -52,7 +53,8 @@ func timeout(name string) s.Field {
 // noCertificate stands until certificates are entities of the gateway.
 func noCertificate(value any) error {
 	id, _ := value.(map[string]any)["id"].(string)
-	return fmt.Errorf("the foreign key '{id=%q}' does not reference an existing 'certificates' entity.", id)
+	message := fmt.Sprintf("the foreign key '{id=%q}' does not reference an existing 'certificates' entity.", id)
+	return errors.New(message)
 }
 
 // checkService holds what a service's protocol forbids.

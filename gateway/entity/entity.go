@@ -28,7 +28,7 @@ const (
 // Defects break this room, each in one named way. The zero value is the sound gateway.
 type Defects struct {
 	PatchNewKeyOnly bool // a change of a key field invalidates the new key only (CLU-38)
-	KeepMisses      bool // a creation leaves the cached misses of what data plane looks up (CLU-37)
+	KeepMisses      bool // a creation leaves the cached misses of what the data plane looks up (CLU-37)
 }
 
 // A Key names one entity: by "id", or by its kind's endpoint key.
@@ -99,23 +99,23 @@ func (k *Kind) CheckKey(key Key) error {
 	return nil
 }
 
-// CacheKey is the key under which the kind's entity with these values of its key fields is cached:
-// the kind, five places for values, the workspace, parted by colons. Most kinds have one value,
+// CacheKeyFor is the key under which the entity with these values of its key fields is cached: the
+// kind, five places for values, the workspace, parted by colons. Most kinds have one value,
 // the id; a credential's is its key, a plugin has name, route, service and consumer.
-func (k *Kind) CacheKey(workspace string, values ...string) string {
+func (k *Kind) CacheKeyFor(workspace string, values ...string) string {
 	parts := make([]string, 7)
 	parts[0], parts[6] = k.Name, workspace
 	copy(parts[1:6], values)
 	return strings.Join(parts, ":")
 }
 
-// CacheKeyOf is the cache key of o itself.
-func (k *Kind) CacheKeyOf(o Object, workspace string) string {
+// CacheKey is the cache key of o itself.
+func (k *Kind) CacheKey(o Object, workspace string) string {
 	values := make([]string, len(k.cacheKey))
 	for i, field := range k.cacheKey {
 		values[i] = Value(o, field)
 	}
-	return k.CacheKey(workspace, values...)
+	return k.CacheKeyFor(workspace, values...)
 }
 
 // Value reads a string field, or the id that a foreign field holds; empty when there is none.
@@ -151,12 +151,12 @@ func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation {
 	}
 	for _, o := range []Object{new, old} {
 		if o != nil {
-			add(k.channel, k.CacheKeyOf(o, workspace))
+			add(k.channel, k.CacheKey(o, workspace))
 		}
 	}
 	for _, o := range []Object{old, new} {
 		if value := Value(o, k.lookup); value != "" {
-			add(k.channel, k.CacheKey(workspace, value))
+			add(k.channel, k.CacheKeyFor(workspace, value))
 		}
 	}
 	if k.version != "" && k.stages.at(old, new) {
