@@ -1,0 +1,56 @@
+package config
+
+import "fmt"
+
+// A Defect is one named way to break the reference gateway: a believable mistake, one line wide.
+type Defect struct {
+	Name   string `json:"name"`
+	Breaks string `json:"breaks"`
+
+	set func(*Config)
+}
+
+// Defects lists every defect of every room, in the order of a change's way through the house.
+func Defects() []Defect {
+	return []Defect{
+		{"late-event", "events are written by a second transaction, after the answer", func(c *Config) { c.Defects.Store.LateEvents = true }},
+		{"own-by-poll", "a node applies its own change only when it polls it", func(c *Config) { c.Defects.Store.OwnByPoll = true }},
+		{"forget-cascade", "what a deletion takes along gives no events", func(c *Config) { c.Defects.Store.ForgetCascade = true }},
+		{"delete-parent", "a service that has routes is deleted, its routes with it", func(c *Config) { c.Defects.Store.DeleteParent = true }},
+		{"ignore-replica", "the data plane reads the primary although there is a replica", func(c *Config) { c.Defects.Store.IgnoreReplica = true }},
+		{"no-fence", "the writer loads from the replica what the replica has not replayed", func(c *Config) { c.Defects.Store.NoFence = true }},
+		{"poll-primary", "events are polled from the primary, entities loaded from the replica", func(c *Config) { c.Defects.Store.PollPrimary = true }},
+		{"patch-new-key-only", "a changed key drops the new cache key and keeps the old one", func(c *Config) { c.Defects.Entity.PatchNewKeyOnly = true }},
+		{"keep-misses", "a creation does not drop the cached miss", func(c *Config) { c.Defects.Entity.KeepMisses = true }},
+		{"skip-event", "every second event of other nodes is skipped", func(c *Config) { c.Defects.Event.SkipEvents = true }},
+		{"time-marker", "the poll remembers a time, so events that commit late are passed over", func(c *Config) { c.Defects.Event.TimeMarker = true }},
+		{"deaf-after-failure", "the first failed poll ends polling for good", func(c *Config) { c.Defects.Event.DeafAfterFailure = true }},
+		{"ignore-nbf", "events run at the next poll, the propagation delay notwithstanding", func(c *Config) { c.Defects.Event.IgnoreNotBefore = true }},
+		{"no-misses", "misses are never cached", func(c *Config) { c.Defects.Cache.NoMisses = true }},
+		{"keep-raced", "a load that began before a drop of its key is kept", func(c *Config) { c.Defects.Cache.KeepRaced = true }},
+		{"purge-all", "a drop of one key drops all", func(c *Config) { c.Defects.Cache.PurgeAll = true }},
+		{"no-ttl", "cached entries never expire", func(c *Config) { c.Defects.Cache.NoTTL = true }},
+		{"sliding-ttl", "a hit prolongs the life of its entry", func(c *Config) { c.Defects.Cache.SlidingTTL = true }},
+		{"miss-ttl", "misses live as long as hits, whatever db_cache_neg_ttl says", func(c *Config) { c.Defects.Cache.MissTTL = true }},
+		{"no-purge", "a purge by hand changes nothing", func(c *Config) { c.Defects.Cache.NoPurge = true }},
+		{"no-resurrect", "an expired entry does not serve while its load fails", func(c *Config) { c.Defects.Cache.NoResurrect = true }},
+		{"forgetful", "a failed poll or load empties the cache", func(c *Config) { c.Defects.Cache.Forgetful = true }},
+		{"no-plugins", "a rebuild takes the new routes and keeps the old plugins", func(c *Config) { c.Defects.Proxy.NoPlugins = true }},
+		{"empty-router", "the router is empty while a rebuild runs", func(c *Config) { c.Defects.Proxy.EmptyWhileBuilding = true }},
+		{"no-refresh", "db_cache_ttl does not reach routes, services and plugins", func(c *Config) { c.Defects.Proxy.NoRefresh = true }},
+		{"fail-closed", "nothing is served while the database is away", func(c *Config) { c.Defects.Proxy.FailClosed = true }},
+	}
+}
+
+// Break switches one defect on. An unknown name is an error that tells the nearest one.
+func (c *Config) Break(name string) error {
+	var names []string
+	for _, d := range Defects() {
+		if d.Name == name {
+			d.set(c)
+			return nil
+		}
+		names = append(names, d.Name)
+	}
+	return fmt.Errorf("defect %q is not known; the nearest name is %s", name, Nearest(name, names))
+}
