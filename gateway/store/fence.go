@@ -42,6 +42,7 @@ type mark struct {
 type passage struct {
 	key     string
 	primary bool
+	mark    *mark
 	doubts  uint64 // those that a position read at its end settles
 }
 
@@ -96,16 +97,19 @@ func (f *fence) enter(key string, replica bool) (passage, error) {
 	p.primary = replica && (f.doubts > f.settled || f.node > f.replayed ||
 		m != nil && (m.reading > 0 || m.at > f.replayed))
 	switch {
-	case p.primary && m != nil:
-		m.reading++
-	case p.primary:
-		if f.keys == nil {
-			f.keys = make(map[string]*mark)
-		}
-		f.keys[key] = &mark{reading: 1}
-	case f.behind:
+	case !p.primary && f.behind:
 		return p, ErrBehind
+	case !p.primary:
+		return p, nil
+	case f.keys == nil:
+		f.keys = make(map[string]*mark)
 	}
+	if m == nil {
+		m = &mark{}
+		f.keys[key] = m
+	}
+	m.reading++
+	p.mark = m
 	return p, nil
 }
 
@@ -114,10 +118,10 @@ func (f *fence) leave(p passage, at LSN) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at = replayable(at)
-	if m := f.keys[p.key]; m != nil { // else the fence was lifted meanwhile
-		m.reading--
-		m.at = max(m.at, at)
-		f.lower(p.key, m)
+	p.mark.reading--
+	p.mark.at = max(p.mark.at, at)
+	if f.keys[p.key] == p.mark { // else the fence was lifted meanwhile
+		f.lower(p.key, p.mark)
 	}
 	if at > 0 && p.doubts > f.settled {
 		f.settled = p.doubts
@@ -127,7 +131,7 @@ func (f *fence) leave(p passage, at LSN) {
 
 // lower forgets the mark of a key that the replica has replayed.
 func (f *fence) lower(key string, m *mark) {
-	if m.reading <= 0 && m.at <= f.replayed {
+	if m.reading == 0 && m.at <= f.replayed {
 		delete(f.keys, key)
 	}
 }
