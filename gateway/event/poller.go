@@ -428,7 +428,7 @@ func (s *schedule) ticked() {
 	if s.timer == nil {
 		return
 	}
-	for s.due = s.due.Add(s.interval); time.Since(s.due) > s.interval; {
+	for !s.due.After(time.Now()) {
 		s.due = s.due.Add(s.interval)
 	}
 	s.timer.Reset(time.Until(s.due))
