@@ -73,7 +73,27 @@ type StatusOptions struct {
 }
 
 // New returns the handler of the Admin API. It is safe for concurrent use.
-func New(o Options) http.Handler { return http.NotFoundHandler() }
+func New(o Options) http.Handler {
+	p := newPlane(o.Logger, o.MaxBody)
+	p.credentials = true
+	a := &api{Options: o, plane: p}
+	a.endpoints(p.root)
+	return p
+}
 
 // NewStatus returns the handler of the status listener: /status and /status/ready.
-func NewStatus(o StatusOptions) http.Handler { return http.NotFoundHandler() }
+func NewStatus(o StatusOptions) http.Handler {
+	p := newPlane(o.Logger, 0)
+	statusEndpoints(p, o)
+	return p
+}
+
+func newPlane(log *slog.Logger, maxBody int64) *plane {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if maxBody <= 0 {
+		maxBody = defaultMaxBody
+	}
+	return &plane{root: &node{}, maxBody: maxBody, log: log}
+}

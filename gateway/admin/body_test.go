@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestFormNamesSpellRecordsAndLists(t *testing.T) {
+	for form, want := range map[string]string{
+		"":                                   `{}`,
+		"name=a&port=80":                     `{"name":"a","port":"80"}`,
+		"name=":                              `{"name":null}`,
+		"name":                               `{"name":true}`,
+		"a=b=c":                              `{"a":"b=c"}`,
+		"config.key_names=a":                 `{"config":{"key_names":"a"}}`,
+		"config[key_names]=a":                `{"config":{"key_names":"a"}}`,
+		"config.a.b.c=1&config.a[b][d]=2":    `{"config":{"a":{"b":{"c":"1","d":"2"}}}}`,
+		"paths[]=/a&paths[]=/b":              `{"paths":["/a","/b"]}`,
+		"paths[]=/a":                         `{"paths":["/a"]}`,
+		"paths[2]=/b&paths[1]=/a":            `{"paths":["/a","/b"]}`,
+		"paths[999999999]=/a":                `{"paths":["/a"]}`,
+		"paths=/a&paths=/b":                  `{"paths":["/a","/b"]}`,
+		"headers.X=v":                        `{"headers":{"X":"v"}}`,
+		"headers.X[]=v&headers.X[]=w":        `{"headers":{"X":["v","w"]}}`,
+		"a[1].b=x&a[1].c=y&a[2].b=z":         `{"a":[{"b":"x","c":"y"},{"b":"z"}]}`,
+		"a[][b]=x&a[][b]=y":                  `{"a":[{"b":"x"},{"b":"y"}]}`,
+		"url=http%3A%2F%2Fa.test%3A82%2Fx":   `{"url":"http://a.test:82/x"}`,
+		"a=b+c%20d":                          `{"a":"b c d"}`,
+		"a=%zz%":                             `{"a":"%zz%"}`,
+		"a[b=1":                              `{"a[b":"1"}`,
+		".a=1&a..b=2&[x]=3&a[b]c=4":          `{".a":"1","a..b":"2","[x]":"3","a[b]c":"4"}`,
+		"&&a=1&":                             `{"a":"1"}`,
+		"a[12345678901234567890]=big":        `{"a":{"12345678901234567890":"big"}}`,
+		"service.id=1&service_id=2&name=%E8": "",
+	} {
+		b, err := decodeForm([]byte(form))
+		if err == nil {
+			err = legible(b.fields)
+		}
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q = %v, want it refused", form, b.fields)
+			}
+			continue
+		}
+		var expected map[string]any
+		if e := json.Unmarshal([]byte(want), &expected); e != nil {
+			t.Fatal(e)
+		}
+		if err != nil || !reflect.DeepEqual(b.fields, expected) {
+			t.Errorf("%q = %v, %v; want %s", form, b.fields, err, want)
+		}
+	}
+}
+
+func TestFormsThatSayTwoThings(t *testing.T) {
+	for _, form := range []string{"a=1&a.b=2", "a.b=2&a=1", "a[1]=x&a.b=y", "a[1]=x&a=y", strings.Repeat("a.", maxDepth) + "a=1"} {
+		if b, err := decodeForm([]byte(form)); err == nil {
+			t.Errorf("%.40q = %v, want it refused", form, b.fields)
+		}
+	}
+}
+
+func TestJSONNumbers(t *testing.T) {
+	b, err := decodeJSON([]byte(`{"a":1,"b":1.5,"c":-9223372036854775808,"d":9223372036854775808,"e":[1e2,{"f":0}]}`))
+	want := map[string]any{
+		"a": int64(1), "b": 1.5, "c": int64(-9223372036854775808), "d": 9223372036854775808.0,
+		"e": []any{100.0, map[string]any{"f": int64(0)}},
+	}
+	if err != nil || !reflect.DeepEqual(b.fields, want) {
+		t.Errorf("%#v, %v; want %#v", b.fields, err, want)
+	}
+}
+
+// Every bad body is answered with a 400, a 413 or a 415 and an object that says why.
+func TestBadBodies(t *testing.T) {
+	const jsonType, formType = "application/json", "application/x-www-form-urlencoded"
+	const multipartType = "multipart/form-data; boundary=XX"
+	unparsable := "Cannot parse JSON body"
+	for _, c := range []struct {
+		name, kind, body string
+		status           int
+		message          string
+	}{
+		{"broken", jsonType, `{"name":`, 400, unparsable},
+		{"empty", jsonType, ``, 400, unparsable},
+		{"array", jsonType, `[1]`, 400, unparsable},
+		{"string", jsonType, `"x"`, 400, unparsable},
+		{"number", jsonType, `7`, 400, unparsable},
+		{"null", jsonType, `null`, 400, unparsable},
+		{"two values", jsonType, `{} {}`, 400, unparsable},
+		{"rubbish behind", jsonType, `{}x`, 400, unparsable},
+		{"deep", jsonType, `{"a":` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + `}`, 413, "Payload too large"},
+		{"deep enough", jsonType, `{"a":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, 400, unparsable},
+		{"unbalanced", jsonType, strings.Repeat(`{"a":`, 5000), 400, unparsable},
+		{"invalid UTF-8", jsonType, "{\"name\":\"\xff\"}", 400, unparsable},
+		{"huge number", jsonType, `{"port":1e999}`, 400, unparsable},
+		{"NUL", jsonType, `{"name":"a\u0000b","host":"h.test"}`, 400, "Cannot parse body"},
+		{"NUL in a name", jsonType, `{"a\u0000b":1}`, 400, "Cannot parse body"},
+		{"too long", jsonType, `{"name":"` + strings.Repeat("x", 1<<16) + `"}`, 413, "Payload too large"},
+		{"too many arguments", formType, strings.Repeat("a=1&", 1001), 400, "Too many arguments"},
+		{"separators", formType, strings.Repeat("&", 5000), 400, "Too many arguments"},
+		{"form UTF-8", formType, "name=%ff&host=a", 400, "Cannot parse body"},
+		{"form NUL", formType, "name=%00&host=a", 400, "Cannot parse body"},
+		{"form conflict", formType, "name=a&name.b=1", 400, "conflicting arguments for 'name'"},
+		{"no boundary", "multipart/form-data", "x", 400, "Cannot parse multipart body"},
+		{"cut multipart", multipartType, "--XX\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx", 400, "Cannot parse multipart body"},
+		{"many parts", multipartType, strings.Repeat("--XX\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\nx\r\n", 1001) + "--XX--\r\n", 400, "Too many arguments"},
+		{"type in capitals", "Application/JSON", `{}`, 415, ""},
+		{"text", "text/plain", `{}`, 415, ""},
+		{"no type", "", `{}`, 415, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, method := range []string{"POST /services", "PUT /services/a", "PATCH /services/a"} {
+				verb, path, _ := strings.Cut(method, " ")
+				r := httptest.NewRequest(verb, path, strings.NewReader(c.body))
+				r.Header.Set("Content-Type", c.kind)
+				if c.kind == "" {
+					r.Header.Del("Content-Type")
+				}
+				w := httptest.NewRecorder()
+				newFixture(t).ServeHTTP(w, r)
+				if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {
+					t.Errorf("%s: %d %.200s, want %d with %q", method, w.Code, w.Body, c.status, c.message)
+				}
+			}
+		})
+	}
+}
+
+// A chunked body is measured as it comes, one that says its length before it is read.
+func TestTooLongWithoutLength(t *testing.T) {
+	r := httptest.NewRequest("POST", "/services", strings.NewReader(`{"name":"`+strings.Repeat("x", 1<<17)+`"}`))
+	r.ContentLength = -1
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	newFixture(t).ServeHTTP(w, r)
+	if w.Code != 413 {
+		t.Errorf("%d %s, want 413", w.Code, w.Body)
+	}
+}
+
+func FuzzBody(f *testing.F) {
+	for _, kind := range []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=XX"} {
+		for _, text := range []string{
+			`{"name":"a","tags":["b"],"config":{"x":1.5}}`, `a[1].b=x&a[][c]=%zz&d.e[]=&f`, "a.b=1&a=2",
+			"--XX\r\nContent-Disposition: form-data; name=\"a[b]\"\r\n\r\nv\r\n--XX--\r\n",
+		} {
+			f.Add(kind, []byte(text))
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind string, data []byte) {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(string(data)))
+		r.Header["Content-Type"] = []string{kind}
+		b, err := readBody(httptest.NewRecorder(), r, 1<<20)
+		if err != nil {
+			if refused, isRefusal := err.(*refusal); !isRefusal || refused.answer.status < 400 || refused.answer.status > 499 {
+				t.Fatalf("error %v is not a refusal", err)
+			}
+			return
+		}
+		if b.fields == nil {
+			t.Fatal("a body without fields")
+		}
+		if _, err := json.Marshal(b.fields); err != nil {
+			t.Fatalf("not the shape of JSON: %v", err)
+		}
+	})
+}
+
+// Whatever is asked, the answer is one that the Admin API gives, never a 500 and never a panic.
+func FuzzHandler(f *testing.F) {
+	for _, file := range recordings {
+		for _, e := range exchanges(f, file) {
+			f.Add(e.Method, e.Path, e.Type, e.Body)
+		}
+	}
+	f.Add("GET", "/cache/a", "", "")
+	f.Add("DELETE", "/cache", "", "")
+	f.Add("PUT", "/routes/ns/service", "application/json", `{"host":"a.test"}`)
+	f.Fuzz(func(t *testing.T, method, path, kind, text string) {
+		r := httptest.NewRequest("GET", "/", strings.NewReader(text))
+		u, err := r.URL.Parse(path)
+		if err != nil {
+			return // a server answers 400 before any handler sees it
+		}
+		r.Method, r.URL = method, u
+		r.Header["Content-Type"] = []string{kind}
+		h := newFixture(t)
+		for _, setup := range []string{`POST /services {"name":"svc1","host":"a.test"}`, `POST /services/svc1/routes {"name":"ns","paths":["/a"]}`, `POST /consumers {"username":"alice"}`} {
+			if w := h.ask(setup); w.Code != 201 {
+				t.Fatal(w.Body)
+			}
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Code < 200 {
+			t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+		}
+		if w.Code >= 400 && !json.Valid(w.Body.Bytes()) && w.Code != 415 && method != "HEAD" && method != "TRACE" {
+			t.Fatalf("%s %s: %d %q is no object", method, path, w.Code, w.Body)
+		}
+	})
+}
+
+// ask sends "METHOD path body", the body as JSON.
+func (f *fixture) ask(request string) *httptest.ResponseRecorder {
+	parts := strings.SplitN(request, " ", 3)
+	var body string
+	if len(parts) == 3 {
+		body = parts[2]
+	}
+	r := httptest.NewRequest(parts[0], parts[1], strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, r)
+	return w
+}
+
+// must is ask, and the answer decoded.
+func (f *fixture) must(t *testing.T, status int, request string) map[string]any {
+	t.Helper()
+	w := f.ask(request)
+	if w.Code != status {
+		t.Fatalf("%s: %d %s, want %d", request, w.Code, w.Body, status)
+	}
+	var o map[string]any
+	if w.Body.Len() > 0 {
+		if err := json.Unmarshal(w.Body.Bytes(), &o); err != nil {
+			t.Fatalf("%s: %q: %v", request, w.Body, err)
+		}
+	}
+	return o
+}
+
+func (f *fixture) id(t *testing.T, request string, args ...any) string {
+	t.Helper()
+	id, _ := f.must(t, 201, fmt.Sprintf(request, args...))["id"].(string)
+	return id
+}
