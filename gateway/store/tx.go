@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -121,17 +122,13 @@ func (t *tx) rollback() {
 // commit ends the transaction and reads the position behind it in the same round trip. Only an
 // answer that never came is a doubt: an ERROR, a ROLLBACK and a COMMIT that could not be sent are not.
 func (t *tx) commit(c Change) (Change, error) {
-	var tag pgconn.CommandTag
-	b := t.batch()
-	b.Queue("COMMIT").Exec(func(ct pgconn.CommandTag) error { tag = ct; return nil })
-	b.Queue(positionSQL).QueryRow(func(r pgx.Row) error { return r.Scan(&c.Position) })
-	err := t.send(b)
+	tag, position, err := t.end()
 	switch {
 	case tag.String() == "COMMIT":
 		if err != nil {
 			t.s.log.Warn("position of a commit unknown", "kind", c.Kind.Name, "error", err)
-			c.Position = 0
 		}
+		c.Position = position
 		t.s.raise(c.Position)
 		return c, nil
 	case tag.String() != "":
@@ -146,8 +143,30 @@ func (t *tx) commit(c Change) (Change, error) {
 	return Change{}, fmt.Errorf("commit: %w: %w", ErrDoubtful, err)
 }
 
-// positionSQL reads where the log is written to, as a number.
-const positionSQL = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8"
+// positionSQL reads how far the log goes, as a number; endSQL does so right after the commit.
+const (
+	positionSQL = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8"
+	endSQL      = "COMMIT; " + positionSQL
+)
+
+// end sends endSQL in the simple protocol: one round trip on any connection, nothing to prepare. tag
+// is empty as long as COMMIT was not answered.
+func (t *tx) end() (tag pgconn.CommandTag, position LSN, err error) {
+	results := t.conn.Conn().PgConn().Exec(t.ctx, endSQL)
+	for first := true; results.NextResult(); first = false {
+		r := results.ResultReader().Read()
+		if r.Err != nil {
+			continue // Close says it, too
+		}
+		if first {
+			tag = r.CommandTag
+		} else if len(r.Rows) == 1 {
+			n, _ := strconv.ParseUint(string(r.Rows[0][0]), 10, 64)
+			position = LSN(n)
+		}
+	}
+	return tag, position, results.Close()
+}
 
 // answered says that the server itself refused a COMMIT. A FATAL may follow a commit that was made.
 func answered(err error) bool {
