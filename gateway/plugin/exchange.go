@@ -25,8 +25,8 @@ const (
 type Exchange struct {
 	ID       string        // 32 hexadecimal digits, X-Kong-Request-Id
 	Client   *http.Request // as it came in; to be read, not changed
-	Upstream *http.Request // as it will go out: headers, query and body may be changed
-	Route    *entity.Route // nil when none matched
+	Upstream *http.Request // as it will go out: headers, query and body may be changed; nil without a route
+	Route    *entity.Route // nil when none matched: then only Response runs
 	Service  *entity.Service
 	Consumer *entity.Consumer // nil until a plugin has found out who calls
 
@@ -90,20 +90,18 @@ func (x *Exchange) Body(limit int64) ([]byte, error) {
 		x.Upstream.Body = joined{io.MultiReader(bytes.NewReader(b), old), old}
 		return nil, ErrBodyTooLarge
 	}
-	x.restore(b)
+	x.SetBody(b)
 	return b, nil
 }
 
-// SetBody replaces the request's body.
+// SetBody replaces the request's body. It can be sent again when the first try meets no server.
 func (x *Exchange) SetBody(b []byte) {
-	x.restore(b)
 	x.Upstream.ContentLength = int64(len(b))
-}
-
-// restore makes b the body, so that it can be sent again when the first try meets no server.
-func (x *Exchange) restore(b []byte) {
 	x.Upstream.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 	x.Upstream.Body, _ = x.Upstream.GetBody()
+	if len(b) == 0 {
+		x.Upstream.Body = http.NoBody
+	}
 }
 
 // joined reads what was read already and then the rest.

@@ -58,6 +58,8 @@ type Live struct {
 	mu      sync.Mutex
 	running *build // nil: none
 	next    *build // who asks while one runs shares this one; nil: nobody asked
+	asked   bool   // eventual: a change since the last build began
+	failed  bool   // the last build did
 	status  Status
 }
 
@@ -101,7 +103,9 @@ func (l *Live) Current() *State { return l.current.Load() }
 func (l *Live) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.status
+	s := l.status
+	s.Dirty = l.asked || l.failed || l.running != nil
+	return s
 }
 
 // SetDatabase tells Live whether the last poll reached the database.
@@ -116,7 +120,7 @@ func (l *Live) SetDatabase(ok bool) { l.away.Store(!ok) }
 func (l *Live) Rebuild(ctx context.Context) error {
 	if !l.o.Strict && !l.Current().Loaded.IsZero() {
 		l.mu.Lock()
-		l.status.Dirty = true
+		l.asked = true
 		l.mu.Unlock()
 		return nil
 	}
@@ -129,9 +133,16 @@ func (l *Live) Retry(ctx context.Context) {
 	if !l.o.Strict && !l.Current().Loaded.IsZero() {
 		return
 	}
-	if l.Status().Dirty {
+	if l.due() {
 		_ = l.buildNow(ctx) // logged and counted where it failed
 	}
+}
+
+// due tells whether a build is wanted that nobody waits for.
+func (l *Live) due() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running == nil && (l.asked || l.failed)
 }
 
 // buildNow waits for a build that begins after the call.
@@ -154,11 +165,9 @@ func (l *Live) enqueue() *build {
 		if l.next == nil {
 			l.next = &build{done: make(chan struct{})}
 		}
-		l.status.Dirty = true
 		return l.next
 	}
-	l.running = &build{done: make(chan struct{})}
-	l.status.Dirty = true
+	l.running, l.asked = &build{done: make(chan struct{})}, false
 	l.work.Add(1)
 	go l.builder(l.running)
 	return l.running
@@ -170,9 +179,9 @@ func (l *Live) builder(b *build) {
 	for b != nil {
 		b.err = l.build()
 		l.mu.Lock()
-		l.running, l.next = l.next, nil
+		l.running, l.next, l.asked = l.next, nil, l.asked && l.next == nil
 		next := l.running
-		l.account(b.err, next != nil)
+		l.account(b.err)
 		l.mu.Unlock()
 		close(b.done)
 		b = next
@@ -180,9 +189,9 @@ func (l *Live) builder(b *build) {
 }
 
 // account notes how a build went; l.mu is held.
-func (l *Live) account(err error, more bool) {
+func (l *Live) account(err error) {
 	s := &l.status
-	s.Dirty = err != nil || more
+	l.failed = err != nil
 	if err == nil {
 		s.Builds++
 		s.Loaded = l.Current().Loaded
@@ -241,8 +250,48 @@ func cmpErr(err error) error {
 // Run refreshes states that are too old and, in eventual consistency, builds what was asked for.
 // It returns ctx's error once every build has ended; builds that still run then are cut short.
 func (l *Live) Run(ctx context.Context) error {
-	<-ctx.Done()
-	l.stop()
-	l.work.Wait()
-	return ctx.Err()
+	defer l.work.Wait()
+	defer l.stop()
+	var interval, refresh <-chan time.Time
+	if !l.o.Strict && l.o.Interval > 0 {
+		t := time.NewTicker(l.o.Interval)
+		defer t.Stop()
+		interval = t.C
+	}
+	var age *time.Timer
+	if l.o.Refresh > 0 {
+		age = time.NewTimer(l.o.Refresh)
+		defer age.Stop()
+		refresh = age.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-interval:
+			if l.due() {
+				_ = l.buildNow(ctx) // logged and counted where it failed
+			}
+		case <-refresh:
+			age.Reset(l.refresh(ctx))
+		}
+	}
 }
+
+// refresh builds when the state is too old, and tells when to look again.
+func (l *Live) refresh(ctx context.Context) time.Duration {
+	if left := l.left(); left > 0 {
+		return left
+	}
+	_ = l.buildNow(ctx)
+	if left := l.left(); left > 0 {
+		return left
+	}
+	return l.o.Refresh // it failed: Retry is nearer than the next look
+}
+
+// left is how long the state may go on serving without a refresh.
+func (l *Live) left() time.Duration { return l.o.Refresh - time.Since(l.Current().Loaded) }
+
+// failing tells whether the last build or poll failed.
+func (l *Live) failing() bool { return l.away.Load() }

@@ -18,7 +18,6 @@ import (
 // A Router matches requests. It is safe for concurrent use; the zero value matches nothing.
 type Router struct {
 	hosts map[string]*table // rules by plain host; "" holds those of wildcards and of no host
-	rules int
 }
 
 // A table holds rules by the prefix that a path must have for them, each list in order of rank. A
@@ -74,7 +73,7 @@ func servesHTTP(r *entity.Route) bool {
 // index ranks the rules and files each under its hosts and its prefix.
 func index(rules []*rule) *Router {
 	slices.SortStableFunc(rules, compare)
-	r := &Router{hosts: map[string]*table{}, rules: len(rules)}
+	r := &Router{hosts: map[string]*table{}}
 	for rank, u := range rules {
 		u.rank = rank
 		for _, h := range u.indexHosts() {

@@ -1,0 +1,80 @@
+package plugin
+
+import "fmt"
+
+// A Reader reads a configuration that a schema has accepted, and notes the first field that is not
+// what it should be: the database may hold anything.
+type Reader struct {
+	config map[string]any
+	name   string
+	err    *error
+}
+
+// Read reads config.
+func Read(config map[string]any) Reader { return Reader{config: config, name: "config", err: new(error)} }
+
+// Err is the first thing that was wrong, in any part of the configuration.
+func (r Reader) Err() error { return *r.err }
+
+// Record reads a record, empty when it is absent.
+func (r Reader) Record(field string) Reader {
+	return Reader{config: value(r, field, map[string]any(nil)), name: r.name + "." + field, err: r.err}
+}
+
+// String reads a string, absent when it is null.
+func (r Reader) String(field, absent string) string { return value(r, field, absent) }
+
+// Bool reads a boolean, absent when it is null.
+func (r Reader) Bool(field string, absent bool) bool { return value(r, field, absent) }
+
+// Int reads an integer, absent when it is null.
+func (r Reader) Int(field string, absent int) int {
+	switch v := r.config[field].(type) {
+	case nil:
+		return absent
+	case int64:
+		return int(v)
+	case int:
+		return v
+	case float64:
+		if v == float64(int(v)) {
+			return int(v)
+		}
+	}
+	r.wrong(field)
+	return absent
+}
+
+// Strings reads a list of strings, empty when it is null.
+func (r Reader) Strings(field string) []string {
+	list := value(r, field, []any(nil))
+	out := make([]string, 0, len(list))
+	for _, e := range list {
+		s, ok := e.(string)
+		if !ok {
+			r.wrong(field)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// value reads a field of a type.
+func value[T any](r Reader, field string, absent T) T {
+	v, have := r.config[field]
+	if !have || v == nil {
+		return absent
+	}
+	t, ok := v.(T)
+	if !ok {
+		r.wrong(field)
+		return absent
+	}
+	return t
+}
+
+func (r Reader) wrong(field string) {
+	if *r.err == nil {
+		*r.err = fmt.Errorf("read %s.%s: unexpected %T", r.name, field, r.config[field])
+	}
+}
