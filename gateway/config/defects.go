@@ -10,19 +10,37 @@ type Defect struct {
 	set func(*Config)
 }
 
+// defaultsOnly forgets what was said of the three caching properties: the defect of that name.
+func defaultsOnly(c *Config) {
+	d := Defaults()
+	c.UpdateFrequency, c.UpdatePropagation, c.CacheTTL = d.UpdateFrequency, d.UpdatePropagation, d.CacheTTL
+}
+
+// wrongDefault polls half as often as documented where nothing was said: the defect of that name.
+func wrongDefault(c *Config) {
+	if c.UpdateFrequency == Defaults().UpdateFrequency {
+		c.UpdateFrequency *= 2
+	}
+}
+
 // Defects lists every defect of every room, in the order of a change's way through the house.
 func Defects() []Defect {
 	return []Defect{
+		{"defaults-only", "the three caching properties always have their defaults", defaultsOnly},
+		{"wrong-default", "db_update_frequency is 10 s where nothing is said", wrongDefault},
 		{"late-event", "events are written by a second transaction, after the answer", func(c *Config) { c.Defects.Store.LateEvents = true }},
+		{"no-events", "changes write no events", func(c *Config) { c.Defects.Store.NoEvents = true }},
 		{"own-by-poll", "a node applies its own change only when it polls it", func(c *Config) { c.Defects.Store.OwnByPoll = true }},
 		{"forget-cascade", "what a deletion takes along gives no events", func(c *Config) { c.Defects.Store.ForgetCascade = true }},
 		{"delete-parent", "a service that has routes is deleted, its routes with it", func(c *Config) { c.Defects.Store.DeleteParent = true }},
+		{"admin-replica", "the Admin API reads the replica", func(c *Config) { c.Defects.Store.AdminReplica = true }},
 		{"ignore-replica", "the data plane reads the primary although there is a replica", func(c *Config) { c.Defects.Store.IgnoreReplica = true }},
 		{"no-fence", "the writer loads from the replica what the replica has not replayed", func(c *Config) { c.Defects.Store.NoFence = true }},
 		{"poll-primary", "events are polled from the primary, entities loaded from the replica", func(c *Config) { c.Defects.Store.PollPrimary = true }},
 		{"patch-new-key-only", "a changed key drops the new cache key and keeps the old one", func(c *Config) { c.Defects.Entity.PatchNewKeyOnly = true }},
 		{"keep-misses", "a creation does not drop the cached miss", func(c *Config) { c.Defects.Entity.KeepMisses = true }},
 		{"skip-event", "every second event of other nodes is skipped", func(c *Config) { c.Defects.Event.SkipEvents = true }},
+		{"skip-polls", "every third poll is left out", func(c *Config) { c.Defects.Event.SkipPolls = true }},
 		{"time-marker", "the poll remembers a time, so events that commit late are passed over", func(c *Config) { c.Defects.Event.TimeMarker = true }},
 		{"deaf-after-failure", "the first failed poll ends polling for good", func(c *Config) { c.Defects.Event.DeafAfterFailure = true }},
 		{"ignore-nbf", "events run at the next poll, the propagation delay notwithstanding", func(c *Config) { c.Defects.Event.IgnoreNotBefore = true }},
@@ -38,6 +56,7 @@ func Defects() []Defect {
 		{"no-plugins", "a rebuild takes the new routes and keeps the old plugins", func(c *Config) { c.Defects.Proxy.NoPlugins = true }},
 		{"empty-router", "the router is empty while a rebuild runs", func(c *Config) { c.Defects.Proxy.EmptyWhileBuilding = true }},
 		{"no-refresh", "db_cache_ttl does not reach routes, services and plugins", func(c *Config) { c.Defects.Proxy.NoRefresh = true }},
+		{"no-first-build", "a node starts with an empty router and waits for the first event", func(c *Config) { c.Defects.Proxy.NoFirstBuild = true }},
 		{"fail-closed", "nothing is served while the database is away", func(c *Config) { c.Defects.Proxy.FailClosed = true }},
 	}
 }

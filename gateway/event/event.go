@@ -113,6 +113,7 @@ type Defects struct {
 	SkipEvents       bool // every second event of another node is passed over
 	TimeMarker       bool // the place in the log is the time of the last poll: late commits are stepped over
 	DeafAfterFailure bool // the first failed poll is the last one
+	SkipPolls        bool // every third poll is left out
 	IgnoreNotBefore  bool // events run at the next poll, whatever their delay
 }
 

@@ -120,7 +120,7 @@ func (p *Poller) Run(ctx context.Context, tick <-chan time.Time) error {
 	defer alarm.Stop()
 
 	p.poll(ctx)
-	for {
+	for n := 1; ; {
 		if wait, any := p.nextDelayed(); any {
 			alarm.Reset(wait)
 		} else {
@@ -131,6 +131,9 @@ func (p *Poller) Run(ctx context.Context, tick <-chan time.Time) error {
 			return ctx.Err()
 		case <-schedule.tick:
 			schedule.ticked()
+			if n++; p.o.Defects.SkipPolls && n%3 == 0 {
+				continue
+			}
 			p.poll(ctx)
 		case <-alarm.C:
 			p.runDelayed(ctx)

@@ -26,7 +26,7 @@ type ListOptions struct {
 func (s *Store) Get(ctx context.Context, k *entity.Kind, by entity.Key) (entity.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
-	o, err := s.read(ctx, s.primary, s.tables[k.Name], by)
+	o, err := s.read(ctx, s.forAdmin(), s.tables[k.Name], by)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", k.Singular, err)
 	}
@@ -34,6 +34,14 @@ func (s *Store) Get(ctx context.Context, k *entity.Kind, by entity.Key) (entity.
 		return nil, ErrNotFound
 	}
 	return s.tables[k.Name].whole(o), nil
+}
+
+// forAdmin is the server that the Admin API reads: always the primary (CLU-25).
+func (s *Store) forAdmin() *pgxpool.Pool {
+	if s.o.Defects.AdminReplica && s.replica != nil {
+		return s.replica
+	}
+	return s.primary
 }
 
 // read reads one row; nil when there is none.

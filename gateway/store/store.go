@@ -47,11 +47,13 @@ type Server struct {
 // Defects break this room, each in one named way. The zero value is the sound gateway.
 type Defects struct {
 	LateEvents    bool // events are a second transaction, after the answer
+	NoEvents      bool // changes write no events
 	OwnByPoll     bool // a node's own change is applied by its poll only
 	ForgetCascade bool // what a deletion takes along is deleted, but its keys are not told
 	IgnoreReplica bool // the data plane reads the primary although there is a replica
 	NoFence       bool // the writer reloads from the replica what it has just changed
 	PollPrimary   bool // events come from the primary, entities from the replica
+	AdminReplica  bool // the Admin API reads the replica
 	DeleteParent  bool // a service that still has routes is deleted, and its routes with it
 }
 

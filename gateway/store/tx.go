@@ -174,8 +174,12 @@ func answered(err error) bool {
 	return errors.As(err, &pg) && pg.Severity == "ERROR" && pg.Code != "40003"
 }
 
+// lateBy is how long after the answer the defect LateEvents writes its events.
+const lateBy = 200 * time.Millisecond
+
 // announce writes c's events after the fact: the defect LateEvents.
 func (s *Store) announce(c Change) {
+	<-time.After(lateBy)
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.Primary.Timeout)
 	defer cancel()
 	_, err := s.primary.Exec(ctx, eventSQL, s.eventArguments(c)...)
@@ -198,7 +202,7 @@ func (t *tx) queueEvents(b *pgx.Batch, c *Change, keys []entity.Invalidation) {
 	for i := range c.EventIDs {
 		c.EventIDs[i] = uuid.NewString()
 	}
-	if len(c.Keys) == 0 || t.s.o.Defects.LateEvents {
+	if len(c.Keys) == 0 || t.s.o.Defects.LateEvents || t.s.o.Defects.NoEvents {
 		return
 	}
 	want := int64(len(c.Keys))

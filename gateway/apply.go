@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"tidemark/gateway/cache"
+	"tidemark/gateway/entity"
+	"tidemark/gateway/event"
+	"tidemark/gateway/plugin"
+	"tidemark/gateway/proxy"
+	"tidemark/gateway/router"
+	"tidemark/gateway/store"
+)
+
+// A mirror is what this node serves from: the cache of entities and the router with its plugins.
+// It is changed in three ways only: a change of this node's own, an event of another's, a resync.
+type mirror struct {
+	store   *store.Store
+	cache   *cache.Cache
+	live    *proxy.Live
+	poller  *event.Poller
+	catalog *entity.Catalog
+	plugins []plugin.Plugin
+	log     *slog.Logger
+}
+
+// applied makes this node show its own committed change, before the Admin API answers. The store
+// has raised the fence already, so that what is loaded now is at least as new as the change.
+func (m *mirror) applied(ctx context.Context, c store.Change) {
+	keys := make([]string, 0, len(c.Keys))
+	for _, k := range c.Keys {
+		keys = append(keys, k.Key)
+	}
+	// A build that fails is logged there and tried again at each poll: the change is committed,
+	// so the client is told so either way.
+	_ = m.drop(ctx, keys)
+	m.poller.Applied(c.EventIDs)
+}
+
+// doubtful is told of a change whose commit was not answered: it may or may not be there. The poll
+// will tell; until then what is cached serves only if it cannot be loaded anew.
+func (m *mirror) doubtful(c store.Change) {
+	keys := make([]string, 0, len(c.Keys))
+	for _, k := range c.Keys {
+		keys = append(keys, k.Key)
+	}
+	m.cache.MarkStale(keys...)
+}
+
+// handle applies the events of other nodes. Channels that this node does not know concern what it
+// does not have.
+func (m *mirror) handle(ctx context.Context, events []event.Event) error {
+	var keys []string
+	for _, e := range events {
+		switch e.Channel {
+		case entity.ChannelCore, entity.ChannelCache:
+			keys = append(keys, e.Data)
+		default:
+			m.log.Debug("event of an unknown channel passed over", "channel", e.Channel, "id", e.ID)
+		}
+	}
+	// As in applied: a build that fails is owed to the next poll, and the events are done with.
+	_ = m.drop(ctx, keys)
+	return nil
+}
+
+// drop forgets keys, and rebuilds the router where one of them says that it is out of date. It
+// returns when what is served shows the change; its error is the build's.
+func (m *mirror) drop(ctx context.Context, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	m.cache.Drop(keys...)
+	for _, k := range keys {
+		if k == entity.RouterVersion || k == entity.PluginsVersion {
+			return m.live.Rebuild(ctx)
+		}
+	}
+	return nil
+}
+
+// resync renews everything this node serves, because it cannot be proven that no event was lost.
+func (m *mirror) resync(ctx context.Context, reason string) {
+	m.store.Reconnect()
+	if err := m.live.Rebuild(ctx); err != nil {
+		m.log.Error("resync: the router is renewed at a later poll", "reason", reason, "error", err)
+	}
+	m.cache.MarkStale()
+}
+
+// purged rebuilds the router after a purge of everything by hand (CLU-60).
+func (m *mirror) purged(ctx context.Context) {
+	if err := m.live.Rebuild(ctx); err != nil {
+		m.log.Error("purge: the router is renewed at a later poll", "error", err)
+	}
+}
+
+// load reads the whole configuration in one snapshot. The services in it are cached under their
+// keys, as far as no event has dropped them in the meantime.
+func (m *mirror) load(ctx context.Context) (*proxy.State, error) {
+	token := m.cache.Token()
+	began := time.Now()
+	snapshot, err := m.store.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	services, err := decode(snapshot.Services, entity.ServiceOf)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := decode(snapshot.Routes, entity.RouteOf)
+	if err != nil {
+		return nil, err
+	}
+	configured, err := decode(snapshot.Plugins, entity.PluginOf)
+	if err != nil {
+		return nil, err
+	}
+	kind := m.catalog.Kind("services")
+	for _, service := range snapshot.Services {
+		m.cache.PutAt(token, kind.CacheKey(service, snapshot.Workspace), service)
+	}
+	// A route or plugin that cannot be built is left out and told of; the others serve.
+	table, bad := router.Build(services, routes)
+	index, worse := plugin.Build(configured, m.plugins)
+	return &proxy.State{Router: table, Plugins: index, Loaded: began}, errors.Join(bad, worse)
+}
+
+func decode[T any](objects []entity.Object, one func(entity.Object) (T, error)) ([]T, error) {
+	all := make([]T, 0, len(objects))
+	for _, o := range objects {
+		v, err := one(o)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// Credential finds a key for key-auth, from memory where it is known. nil: there is none.
+func (m *mirror) Credential(ctx context.Context, key string) (*entity.KeyAuth, error) {
+	by := entity.Key{Field: "key", Value: key}
+	return find(ctx, m, "keyauth_credentials", by, func(o entity.Object) (entity.KeyAuth, time.Time, error) {
+		credential, err := entity.KeyAuthOf(o)
+		return credential, credential.Expires, err
+	})
+}
+
+// Consumer finds a consumer by its id, or by its username where it is not a UUID.
+func (m *mirror) Consumer(ctx context.Context, id string) (*entity.Consumer, error) {
+	by := m.catalog.Kind("consumers").KeyOf(id)
+	return find(ctx, m, "consumers", by, func(o entity.Object) (entity.Consumer, time.Time, error) {
+		consumer, err := entity.ConsumerOf(o)
+		return consumer, time.Time{}, err
+	})
+}
+
+// known is a cached entity: as the data plane reads it and as /cache shows it.
+type known[T any] struct {
+	view   T
+	object entity.Object
+}
+
+func (k *known[T]) shown() any { return k.object }
+
+// find looks an entity up in the cache and, where it is not known, in the database.
+func find[T any](ctx context.Context, m *mirror, kind string, by entity.Key, view func(entity.Object) (T, time.Time, error)) (*T, error) {
+	k := m.catalog.Kind(kind)
+	workspace, err := m.store.Workspace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := k.CacheKeyFor(workspace, by.Value)
+	found, err := m.cache.Get(ctx, key, func(ctx context.Context) (cache.Loaded, error) {
+		o, err := m.store.Load(ctx, k, by, key)
+		if err != nil || o == nil {
+			return cache.Loaded{}, err
+		}
+		v, expires, err := view(o)
+		return cache.Loaded{Value: &known[T]{v, o}, Expires: expires}, err
+	})
+	if err != nil || found == nil {
+		return nil, err
+	}
+	return &found.(*known[T]).view, nil
+}
+
+// shownCache is the cache as the Admin API shows and purges it.
+type shownCache struct{ *cache.Cache }
+
+// Peek gives the entity behind a cached view.
+func (c shownCache) Peek(key string) (v any, found bool) {
+	v, found = c.Cache.Peek(key)
+	if view, is := v.(interface{ shown() any }); is {
+		v = view.shown()
+	}
+	return v, found
+}
+
+// Drop and DropAll here are purges by hand.
+func (c shownCache) Drop(keys ...string) { c.Purge(keys...) }
+
+// DropAll forgets everything.
+func (c shownCache) DropAll() { c.Purge() }
