@@ -42,6 +42,7 @@ func run(ctx context.Context, cfg config.Config, addressFile string, log *slog.L
 		d.close()
 		return err
 	}
+	log.Log(ctx, config.LevelNotice, "node started", "node_id", cfg.NodeID, "listeners", d.String())
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	ctx, stop := context.WithCancel(ctx)
@@ -49,7 +50,9 @@ func run(ctx context.Context, cfg config.Config, addressFile string, log *slog.L
 	loops.Go(func() { _ = n.live.Run(ctx) })
 	loops.Go(func() { n.follow(ctx) })
 	loops.Go(func() { n.clean(ctx) })
-	return d.serve(ctx, n.proxy(), n.admin(), n.status())
+	err = d.serve(ctx, n.proxy(), n.admin(), n.status())
+	log.Log(ctx, config.LevelNotice, "node stopped", "node_id", cfg.NodeID)
+	return err
 }
 
 // A node is the mirror with what feeds it and what shows it.
@@ -235,4 +238,3 @@ func moment(t time.Time) any {
 	}
 	return t.UTC().Format(time.RFC3339Nano)
 }
-
