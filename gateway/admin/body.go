@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,7 +160,7 @@ func legible(v any) error {
 		}
 	case map[string]any:
 		for name, e := range v {
-			if err := errors.Join(legible(name), legible(e)); err != nil {
+			if err := cmp.Or(legible(name), legible(e)); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFormNamesSpellRecordsAndLists(t *testing.T) {
@@ -197,7 +198,11 @@ func FuzzHandler(f *testing.F) {
 			}
 		}
 		w := httptest.NewRecorder()
+		began := time.Now()
 		h.ServeHTTP(w, r)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Fatalf("%s %s: took %s", method, path, took)
+		}
 		if w.Code >= 500 || w.Code < 200 {
 			t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
 		}
