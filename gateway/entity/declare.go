@@ -60,6 +60,9 @@ func noCertificate(value any) error {
 // checkService holds what a service's protocol forbids.
 func checkService(o map[string]any) s.Violations {
 	protocol, _ := o["protocol"].(string)
+	if protocol == "" {
+		return nil
+	}
 	var forbidden []string
 	if slices.Contains([]string{"tcp", "tls", "udp", "grpc", "grpcs"}, protocol) {
 		forbidden = append(forbidden, "path")

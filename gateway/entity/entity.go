@@ -137,8 +137,9 @@ func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation {
 	if k.defects.KeepMisses && old == nil && k.channel == ChannelCache {
 		return nil
 	}
+	dropped := old // whose keys are dropped beside the new ones
 	if k.defects.PatchNewKeyOnly && new != nil {
-		old = nil
+		dropped = nil
 	}
 	var out []Invalidation
 	add := func(channel, key string) {
@@ -149,12 +150,12 @@ func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation {
 		}
 		out = append(out, Invalidation{Channel: channel, Key: key})
 	}
-	for _, o := range []Object{new, old} {
+	for _, o := range []Object{new, dropped} {
 		if o != nil {
 			add(k.channel, k.CacheKey(o, workspace))
 		}
 	}
-	for _, o := range []Object{old, new} {
+	for _, o := range []Object{dropped, new} {
 		if value := Value(o, k.lookup); value != "" {
 			add(k.channel, k.CacheKeyFor(workspace, value))
 		}

@@ -141,7 +141,13 @@ func (s *Schema) checks(entity map[string]any, op Op, bad Violations) {
 	if s.CheckFields == nil {
 		return
 	}
-	for name, message := range s.CheckFields(entity) {
+	sound := make(map[string]any, len(entity))
+	for name, value := range entity {
+		if bad[name] == nil {
+			sound[name] = value
+		}
+	}
+	for name, message := range s.CheckFields(sound) {
 		if name == "@entity" {
 			had, _ := bad[name].([]string)
 			more, _ := message.([]string)
@@ -285,8 +291,11 @@ func (f *Field) foreign(value any) (any, any) {
 	m, _ := value.(map[string]any)
 	id, there := m["id"]
 	if !there {
-		for _, v := range m {
-			if _, ok := v.(string); ok && len(m) == 1 {
+		for key, v := range m {
+			if name, ok := v.(string); ok && len(m) == 1 {
+				if _, wrong := f.text(name); wrong != nil {
+					return value, Violations{key: wrong}
+				}
 				return m, nil
 			}
 		}

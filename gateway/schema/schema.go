@@ -77,7 +77,8 @@ type Schema struct {
 	// Check gives the messages about the entity as a whole. It runs although fields may be wrong,
 	// and then sees them as they were sent: it must not trust types.
 	Check func(entity map[string]any) []string
-	// CheckFields is like Check, for messages that belong to one field but depend on another.
+	// CheckFields gives the messages that belong to one field but depend on another, or are about
+	// the whole. It does not see the fields that are wrong by themselves.
 	CheckFields func(entity map[string]any) Violations
 	// Variant names the record whose fields depend on the rest of the entity, and gives its
 	// schema; nil leaves the record unjudged (then a field of the entity says why). The first
