@@ -11,7 +11,9 @@ type Reader struct {
 }
 
 // Read reads config.
-func Read(config map[string]any) Reader { return Reader{config: config, name: "config", err: new(error)} }
+func Read(config map[string]any) Reader {
+	return Reader{config: config, name: "config", err: new(error)}
+}
 
 // Err is the first thing that was wrong, in any part of the configuration.
 func (r Reader) Err() error { return *r.err }

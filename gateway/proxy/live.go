@@ -224,7 +224,7 @@ func (l *Live) build() (err error) {
 	began := time.Now()
 	loaded, err := l.o.Load(ctx)
 	if loaded == nil {
-		return fmt.Errorf("build the router: %w", cmpErr(err))
+		return fmt.Errorf("build the router: %w", orNoState(err))
 	}
 	if err != nil {
 		l.o.Logger.Error("part of the configuration was left out", "error", err)
@@ -240,8 +240,8 @@ func (l *Live) build() (err error) {
 
 var errNoState = errors.New("load gave no state")
 
-// cmpErr gives err, or says that there was none where one belongs.
-func cmpErr(err error) error {
+// orNoState gives err, or says that there was none where one belongs.
+func orNoState(err error) error {
 	if err == nil {
 		return errNoState
 	}

@@ -118,7 +118,7 @@ func (h *handler) Access(x *plugin.Exchange) (*plugin.Answer, error) {
 	return &plugin.Answer{
 		Status:  http.StatusUnauthorized,
 		Message: refusal,
-		Header:  http.Header{"WWW-Authenticate": {h.challenge}},
+		Header:  http.Header{"Www-Authenticate": {h.challenge}},
 	}, nil
 }
 
@@ -272,7 +272,7 @@ func (f *fields) get(name string) (values []string) {
 	case string:
 		return []string{v}
 	case []any:
-		return make([]string, len(v)+1) // more than one key, whatever they are
+		return make([]string, 2) // a list is more than one key, whatever is in it
 	}
 	return nil
 }
