@@ -1,0 +1,127 @@
+package steps
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidemark/history"
+)
+
+// A change is one thing that a scenario can be about: what has to be there before, the Admin calls that make
+// it, and what a look through the proxy sees of it.
+type change struct {
+	name   string // as the features say it
+	doc    string
+	given  []call
+	made   []call
+	looks  []look
+	key    string // the API key whose cache entry it drops
+	entity string // where the Admin API of any node shows what was made
+	route  string // id of the route that it writes an event for
+	behind *behind
+}
+
+// behind is the same change made by SQL, so that no event tells of it.
+type behind struct {
+	name     string // as the features say it: its … behind the gateway's back
+	template string // of the target's file
+	params   map[string]string
+}
+
+// Every cell is clean, so entities have the same names and ids in each scenario.
+const (
+	serviceID    = "5e6f1c1e-0000-4000-8000-000000000001"
+	routeID      = "5e6f1c1e-0000-4000-8000-000000000002"
+	pluginID     = "5e6f1c1e-0000-4000-8000-000000000003"
+	consumerID   = "5e6f1c1e-0000-4000-8000-000000000004"
+	credentialID = "5e6f1c1e-0000-4000-8000-000000000005"
+	otherID      = "5e6f1c1e-0000-4000-8000-000000000006"
+)
+
+type fields = map[string]any
+
+// changes is the table of all changes, in the order of reading.
+func changes() []change {
+	service := post("/services", fields{"id": serviceID, "name": "dogs", "url": "http://{upstream}/fur"})
+	newRoute := post("/services/dogs/routes", fields{"id": routeID, "name": "dogs", "paths": []string{"/dogs"}})
+	closed := post("/services/dogs/plugins", fields{"id": pluginID, "name": "request-termination", "config": fields{"status_code": 418}})
+	guard := post("/services/dogs/plugins", fields{"name": "key-auth"})
+	consumer := post("/consumers", fields{"id": consumerID, "username": "dana"})
+	credential := post("/consumers/dana/key-auth", fields{"id": credentialID, "key": "bone"})
+
+	served := []call{service, newRoute}
+	guarded := append(served[:2:2], guard, consumer)
+	known := append(guarded[:4:4], credential)
+	shows := func(old, new string) []look { return []look{{path: "/dogs", old: old, new: new}} }
+	opens := func(old, new string) []look { return []look{{path: "/dogs", key: "bone", old: old, new: new}} }
+	one := func(c call) []call { return []call{c} }
+
+	return []change{
+		{name: "a new route", doc: "POST of a route", given: one(service), made: one(newRoute), looks: shows("404", "200"), entity: "/routes/dogs", route: routeID},
+		{name: "a route put by id", doc: "PUT of a route that did not exist", given: one(service), looks: shows("404", "200"), entity: "/routes/dogs", route: routeID,
+			made: one(put("/routes/"+routeID, fields{"name": "dogs", "paths": []string{"/dogs"}, "service": fields{"id": serviceID}}))},
+		{name: "a route moved to a new path", doc: "PATCH of a route's paths: the old one ends, the new one begins", given: served, route: routeID,
+			made: one(patch("/routes/dogs", fields{"paths": []string{"/cats"}})), looks: append(shows("200", "404"), look{path: "/cats", old: "404", new: "200"})},
+		{name: "a deleted route", doc: "DELETE of a route", given: served, made: one(remove("/routes/dogs")), looks: shows("200", "404"), route: routeID,
+			behind: &behind{"route is deleted", "delete_route", map[string]string{"name": "dogs"}}},
+		{name: "a service pointed elsewhere", doc: "PATCH of a service's path", given: served, made: one(patch("/services/dogs", fields{"path": "/feather"})),
+			looks:  []look{{path: "/dogs", reads: "path", old: "200 /fur", new: "200 /feather"}},
+			behind: &behind{"service is moved", "update_service_path", map[string]string{"name": "dogs", "path": "/feather"}}},
+		{name: "a disabled service", doc: "PATCH of a service to enabled: false", given: served, made: one(patch("/services/dogs", fields{"enabled": false})), looks: shows("200", "404")},
+
+		{name: "a new plugin", doc: "POST of a plugin on a service", given: served, made: one(closed), looks: shows("200", "418")},
+		{name: "a changed plugin", doc: "PATCH of a plugin's configuration", given: append(served[:2:2], closed), looks: shows("418", "451"),
+			made: one(patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 451}}))},
+		{name: "a disabled plugin", doc: "PATCH of a plugin to enabled: false", given: append(served[:2:2], closed), made: one(patch("/plugins/"+pluginID, fields{"enabled": false})), looks: shows("418", "200")},
+		{name: "a removed plugin", doc: "DELETE of a plugin", given: append(served[:2:2], closed), made: one(remove("/plugins/" + pluginID)), looks: shows("418", "200")},
+
+		{name: "a new credential", doc: "POST of a key that was refused before", given: guarded, made: one(credential), looks: opens("401", "200"), key: "bone",
+			behind: &behind{"credential is created", "insert_credential", map[string]string{"key": "bone", "username": "dana"}}},
+		{name: "a credential put by id", doc: "PUT of a key that was refused before", given: guarded, looks: opens("401", "200"), key: "bone",
+			made: one(put("/consumers/dana/key-auth/"+credentialID, fields{"key": "bone"}))},
+		{name: "a credential's new key", doc: "PATCH of a credential's key: the old one ends, the new one begins", given: known, key: "bone",
+			made: one(patch("/consumers/dana/key-auth/"+credentialID, fields{"key": "stick"})), looks: append(opens("200", "401"), look{path: "/dogs", key: "stick", old: "401", new: "200"})},
+		{name: "a deleted credential", doc: "DELETE of a credential", given: known, made: one(remove("/consumers/dana/key-auth/" + credentialID)), looks: opens("200", "401"), key: "bone",
+			behind: &behind{"credential is deleted", "delete_credential", map[string]string{"key": "bone"}}},
+		{name: "a renamed consumer", doc: "PATCH of a consumer's username, which the upstream is told", given: known, made: one(patch("/consumers/"+consumerID, fields{"username": "dora"})),
+			looks: []look{{path: "/dogs", key: "bone", reads: "consumer", old: "200 dana", new: "200 dora"}}},
+		{name: "a deleted consumer", doc: "DELETE of a consumer, which takes its credentials along", given: known, made: one(remove("/consumers/dana")), looks: opens("200", "401"), key: "bone"},
+	}
+}
+
+// changeNamed finds a change by the name that a sentence gives it.
+func changeNamed(name string) (*change, error) {
+	all := changes()
+	if i := slices.IndexFunc(all, func(c change) bool { return c.name == name }); i >= 0 {
+		return &all[i], nil
+	}
+	var names []string
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return nil, fmt.Errorf("make %q: no such change; there are: %s", name, strings.Join(names, ", "))
+}
+
+// service is a service with a route at its name, and its deletion.
+func service(name string) *change {
+	return &change{
+		name: "the deleted service " + name,
+		given: []call{
+			post("/services", fields{"id": otherID, "name": name, "url": "http://{upstream}/"}),
+			post("/services/"+name+"/routes", fields{"name": name, "paths": []string{"/" + name}}),
+		},
+		made:  []call{remove("/services/" + name)},
+		looks: []look{{path: "/" + name, old: "200", new: "404"}},
+	}
+}
+
+// turned says what the looks see of a change that was made in the meantime.
+func (c *change) turned(sent, answered time.Time) []history.Turn {
+	var turns []history.Turn
+	for _, l := range c.looks {
+		turns = append(turns, history.Turn{Change: c.name, Subject: l.subject(), Old: l.old, New: l.new, Sent: sent, Answered: answered})
+	}
+	return turns
+}

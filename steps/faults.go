@@ -1,0 +1,239 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidemark/history"
+	"tidemark/toxics"
+)
+
+func (w *World) nodeIsFromItsDatabase(ctx context.Context, node int, how string) error {
+	fault, err := faultNamed(how)
+	if err != nil {
+		return err
+	}
+	return w.each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
+		return w.act(ctx, 0, func() error { return w.inflict(ctx, node, fault) })
+	})
+}
+
+func (w *World) nodeIsHealed(ctx context.Context, node int) error {
+	return w.act(ctx, 0, func() error { return w.cluster.Node(node).Heal(ctx) })
+}
+
+func (w *World) theReplicaIsFrozen(ctx context.Context) error {
+	return w.replica(ctx, toxics.FrozenReplica)
+}
+
+func (w *World) theReplicaLags(ctx context.Context, seconds float64) error {
+	w.lag = time.Duration(seconds * float64(time.Second))
+	if err := w.replica(ctx, toxics.LaggingReplica(w.lag)); err != nil {
+		return err
+	}
+	return w.measure()
+}
+
+func (w *World) theReplicaThaws(ctx context.Context) error {
+	return w.act(ctx, 0, func() error { return w.cluster.Heal(ctx) })
+}
+
+func (w *World) hasMissed(ctx context.Context, node int, name string) error {
+	if w.change == nil || w.change.name != name {
+		return fmt.Errorf("miss %s: no sentence has made every node ready for it", name)
+	}
+	return w.misses(ctx, node)
+}
+
+func (w *World) isMadeBehindTheGatewaysBack(ctx context.Context, what string) error {
+	if w.change == nil || w.change.behind == nil || w.change.behind.name != what {
+		return fmt.Errorf("say %q: no sentence has made every node ready for a change that can be made so", what)
+	}
+	return w.behind(ctx)
+}
+
+func (w *World) wasLoadingWhileDeleted(ctx context.Context, node int) error {
+	return w.loadsAcrossDeletion(ctx, node)
+}
+
+func (w *World) anEventCommitsLate(ctx context.Context) error {
+	return w.commitsLate(ctx)
+}
+
+func (w *World) theDatabaseHoldsAnEvent(ctx context.Context) error {
+	return w.written(ctx)
+}
+
+// faultNamed finds what the sentences call a fault of a node's link to its database.
+func faultNamed(how string) (toxics.Fault, error) {
+	for name, f := range map[string]toxics.Fault{
+		"cut from": toxics.CutFromDatabase, "deaf to": toxics.DeafToDatabase, "held from": toxics.HeldFromDatabase,
+	} {
+		if name == how {
+			return f, nil
+		}
+	}
+	return toxics.Fault{}, fmt.Errorf("find the fault %q: a node is cut from, deaf to or held from its database", how)
+}
+
+// inflict applies a fault to a node, and remembers it for its witness.
+func (w *World) inflict(ctx context.Context, node int, f toxics.Fault) error {
+	i, err := w.cluster.Node(node).Inflict(ctx, f)
+	if err != nil {
+		return err
+	}
+	w.inflictions = append(w.inflictions, i)
+	return nil
+}
+
+// replica applies a fault to the replica.
+func (w *World) replica(ctx context.Context, f toxics.Fault) error {
+	if err := w.up(ctx); err != nil {
+		return err
+	}
+	i, err := w.cluster.Inflict(ctx, f)
+	if err != nil {
+		return err
+	}
+	w.inflictions = append(w.inflictions, i)
+	w.origin = w.history.Now()
+	return nil
+}
+
+// behind makes the change by SQL: no event tells of it.
+func (w *World) behind(ctx context.Context) error {
+	sent := w.history.Now()
+	err := w.act(ctx, 0, func() error {
+		rows, err := w.sql(ctx, w.change.behind.template, w.change.behind.params)
+		if err == nil && rows != 1 {
+			err = history.Doubtf("the SQL %s changed %d rows instead of one", w.change.behind.template, rows)
+		}
+		return err
+	})
+	w.changed(sent, 0)
+	return err
+}
+
+// misses lets a node miss the event of the change. The reference closes every accidental way to do so, so
+// it takes force: the node is cut off, the change is made through another node, the event rows are deleted
+// without a trace once all others have seen them, and only then the node hears again. It has
+// to be over within half a TTL, or entries expire by themselves.
+func (w *World) misses(ctx context.Context, node int) error {
+	if err := w.inflict(ctx, node, toxics.CutFromDatabase); err != nil {
+		return err
+	}
+	deaf := w.history.Now()
+	w.leave(node, true) // it is not asked: an entry that expires now would be kept for its age
+	err := w.missed(ctx, node)
+	if early := w.polls(node, deaf); err == nil && len(early) > 0 {
+		err = history.Doubtf("node %d polled %v after it had been cut off", node, early[0].Sub(deaf))
+	}
+	err = errors.Join(err, w.cluster.Node(node).Heal(ctx))
+	w.leave(node, false)
+	if err != nil {
+		return err
+	}
+	ttl := w.settings.Duration("db_cache_ttl")
+	if took := w.history.Now().Sub(w.prepared); ttl > 0 && took > ttl/2 {
+		return history.Doubtf("missing the event took %v from the first look on, more than half the TTL", took)
+	}
+	return nil
+}
+
+// missed makes the change through another node and removes all trace of it.
+func (w *World) missed(ctx context.Context, node int) error {
+	others := w.those("every node")
+	if err := w.makes(ctx, w.change.name, others[0], nil); err != nil {
+		return err
+	}
+	for _, other := range others {
+		for _, l := range w.change.looks {
+			if !w.until(ctx, w.origin.Add(w.bounds.Propagation), func() bool { return w.see(ctx, l, other) == l.new }) {
+				return history.Doubtf("node %d, which was not to miss %s, did not show it", other, w.change.name)
+			}
+		}
+	}
+	if w.spec.Replica {
+		if err := w.cluster.ReplicaCaughtUp(ctx); err != nil {
+			return err
+		}
+	}
+	rows, err := w.sql(ctx, "delete_events", nil)
+	if err == nil && rows < 1 {
+		err = history.Doubtf("no event was there to be missed by node %d", node)
+	}
+	return err
+}
+
+// loadsAcrossDeletion has a node load an entry whose answer comes late, and deletes the row meanwhile. That the
+// request is then answered by the old state shows that the load had read it.
+func (w *World) loadsAcrossDeletion(ctx context.Context, node int) error {
+	if err := w.purge(ctx, node); err != nil {
+		return err
+	}
+	w.see(ctx, w.change.looks[0], node) // its connection is warm
+	if err := w.inflict(ctx, node, toxics.SlowDatabase(w.bounds.Slack)); err != nil {
+		return err
+	}
+	if err := w.purge(ctx, node); err != nil {
+		return err
+	}
+	w.loaded = make(chan string, 1)
+	w.wait.Go(func() { w.loaded <- w.see(ctx, w.change.looks[0], node) })
+	w.pass(ctx, w.bounds.Slack/5) // the question is at the server, the answer on its way
+	return w.behind(ctx)
+}
+
+// commitsLate writes an event for the change and commits it only after every node has polled newer ones.
+func (w *World) commitsLate(ctx context.Context) error {
+	key, err := w.cacheKey(ctx)
+	if err != nil {
+		return err
+	}
+	hold := 2*w.bounds.Poll + w.bounds.Slack
+	done, began := make(chan error, 1), w.history.Now()
+	w.wait.Go(func() {
+		_, err := w.sql(ctx, "late_event", map[string]string{"key": key, "seconds": fmt.Sprint(hold.Seconds())})
+		done <- err
+	})
+	err = w.act(ctx, 0, func() error { return w.overtake(ctx, done, began.Add(2*hold)) })
+	for _, node := range w.those("every node") {
+		if polls := w.polls(node, began); err == nil && len(polls) < 2 {
+			err = history.Doubtf("node %d polled %d times while the event was held back", node, len(polls))
+		}
+	}
+	return err
+}
+
+// overtake writes newer events until the late one is committed.
+func (w *World) overtake(ctx context.Context, done <-chan error, deadline time.Time) error {
+	var err error
+	over := w.until(ctx, deadline, func() bool {
+		select {
+		case err = <-done:
+			return true
+		default:
+		}
+		_, err = w.sql(ctx, "synthetic_event", map[string]string{"key": "nobody"})
+		return err != nil
+	})
+	if !over {
+		return history.Doubtf("the late event was not committed by %v", deadline)
+	}
+	return err
+}
+
+// written judges that an event for the change stands in the database.
+func (w *World) written(ctx context.Context) error {
+	key, err := w.cacheKey(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := w.sql(ctx, "count_events", map[string]string{"key": key})
+	if err == nil && rows == 0 {
+		err = &history.Violation{Expected: "an event for " + key + " in the database", Actual: "none"}
+	}
+	return w.judge(err, w.origin)
+}

@@ -1,0 +1,121 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/cucumber/godog"
+)
+
+func (w *World) aCluster(nodes int, how string) error {
+	w.spec.Nodes, w.spec.Replica = nodes, how == " with a read replica"
+	return nil
+}
+
+func (w *World) aClusterWhoseConfigurationFileSays(nodes int, text *godog.DocString) error {
+	w.spec.Nodes, w.spec.ConfigFile = nodes, filepath.Join(w.env.Dir, "node.conf")
+	return os.WriteFile(w.spec.ConfigFile, []byte(text.Content), 0o644)
+}
+
+func (w *World) settingIs(name, value string) error {
+	if w.cluster != nil {
+		return fmt.Errorf("set %s: the cluster has already started", name)
+	}
+	w.stated[name] = value
+	return nil
+}
+
+func (w *World) settingOfNodeIs(node int, name, value string) error {
+	w.spec.PerNode[node] = map[string]string{name: value}
+	return nil
+}
+
+func (w *World) itsConfigurationIsAskedFor(ctx context.Context) error {
+	return w.up(ctx)
+}
+
+func (w *World) isReportedAs(ctx context.Context, name string, value float64) error {
+	w.out.Checks++
+	answer := w.expect(ctx, 1, w.cluster.Node(1).AdminURL()).GET("/").Expect().Status(200)
+	answer.JSON().Object().Value("configuration").Object().Value(name).Number().IsEqual(value)
+	return w.complaints.take()
+}
+
+func (w *World) saysThatItIsNotReady(ctx context.Context, node int, bound string) error {
+	path := w.env.Target.Start.Ready.Path
+	unready := func() bool { return w.statusOf(ctx, node, path) == http.StatusServiceUnavailable }
+	w.until(ctx, w.origin.Add(w.bounds.Query+w.bounds.Slack), unready)
+	return w.answers(ctx, node, path, http.StatusServiceUnavailable)
+}
+
+func (w *World) isAlive(ctx context.Context, node int) error {
+	return w.answers(ctx, node, "/status", http.StatusOK)
+}
+
+// statusOf asks a node's status listener.
+func (w *World) statusOf(ctx context.Context, node int, path string) int {
+	answer, err := w.request(ctx, w.cluster.Node(node).StatusURL()+path)
+	if err != nil {
+		return 0
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+// answers asserts what a node's status listener answers.
+func (w *World) answers(ctx context.Context, node int, path string, status int) error {
+	w.out.Checks++
+	w.expect(ctx, node, w.cluster.Node(node).StatusURL()).GET(path).Expect().Status(status)
+	return w.complaints.take()
+}
+
+func (w *World) nodeIsStopped(ctx context.Context, node int) error {
+	return w.goes(ctx, node, func() error { return w.cluster.Node(node).Terminate(ctx) })
+}
+
+func (w *World) nodeIsKilled(ctx context.Context, node int) error {
+	return w.goes(ctx, node, func() error { return w.cluster.Node(node).Kill(ctx) })
+}
+
+func (w *World) nodeIsFrozen(ctx context.Context, node int) error {
+	return w.goes(ctx, node, func() error { return w.cluster.Node(node).Freeze(ctx) })
+}
+
+func (w *World) nodeIsStarted(ctx context.Context, node int) error {
+	return w.comes(ctx, node, func() error { return w.cluster.Node(node).Restart(ctx) })
+}
+
+func (w *World) nodeIsRestarted(ctx context.Context, node int) error {
+	w.leave(node, true)
+	return w.nodeIsStarted(ctx, node)
+}
+
+func (w *World) nodeGoesOn(ctx context.Context, node int) error {
+	err := w.act(ctx, 0, func() error { return w.cluster.Node(node).Thaw(ctx) })
+	w.leave(node, false)
+	return err
+}
+
+func (w *World) isMadeThroughAndKilled(ctx context.Context, name string, node int) error {
+	return w.makes(ctx, name, node, func(node int) error { return w.nodeIsKilled(ctx, node) })
+}
+
+// goes takes a node away.
+func (w *World) goes(ctx context.Context, node int, how func() error) error {
+	return w.each(ctx, fmt.Sprintf("node %d", node), func(int) error {
+		w.leave(node, true)
+		return how()
+	})
+}
+
+// comes brings a node back; it has to be right from its first request on.
+func (w *World) comes(ctx context.Context, node int, how func() error) error {
+	return w.act(ctx, node, func() error {
+		err := how()
+		w.leave(node, false)
+		return err
+	})
+}

@@ -1,0 +1,66 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+
+	"tidemark/history"
+)
+
+func (w *World) everyNodeLoadsNewCredentials(ctx context.Context, count int) error {
+	if err := w.everyNodeIsReadyFor(ctx, "a new credential"); err != nil {
+		return err
+	}
+	return w.loads(ctx, count)
+}
+
+func (w *World) theReplicaServedThoseReads(ctx context.Context) error {
+	return w.each(ctx, "every node", w.readFromReplica)
+}
+
+func (w *World) theAdminAPIKnowsIt(ctx context.Context, node int) error {
+	w.out.Checks++
+	w.expect(ctx, node, w.cluster.Node(node).AdminURL()).GET(w.change.entity).Expect().Status(200)
+	return w.complaints.take()
+}
+
+// loads makes credentials, waits until every node may read them from the replica, has every node load
+// each, and notes what that moved on the nodes' links to primary and replica.
+func (w *World) loads(ctx context.Context, count int) error {
+	began := w.history.Now()
+	for i := range count {
+		if err := w.call(ctx, 1, post("/consumers/dana/key-auth", fields{"key": fmt.Sprint("key-", i)})); err != nil {
+			return err
+		}
+	}
+	for range 2 { // a node learns with a poll how far the replica is
+		if err := w.heard(ctx, began); err != nil {
+			return err
+		}
+		began = w.history.Now()
+	}
+	return w.each(ctx, "every node", func(node int) error {
+		primary, replica := traffic(w.cluster.Node(node))
+		for i := range count {
+			if err := w.show(ctx, look{path: "/dogs", key: fmt.Sprint("key-", i)}, node, "200"); err != nil {
+				return err
+			}
+		}
+		primaryAfter, replicaAfter := traffic(w.cluster.Node(node))
+		w.traffic[node] = [2]int64{primaryAfter - primary, replicaAfter - replica}
+		return nil
+	})
+}
+
+// readFromReplica judges the bytes that a node moved while it loaded.
+func (w *World) readFromReplica(node int) error {
+	primary, replica := w.traffic[node][0], w.traffic[node][1]
+	var err error
+	if primary > 0 || replica == 0 {
+		err = &history.Violation{
+			Expected: fmt.Sprintf("node %d to read from the replica and nothing from the primary", node),
+			Actual:   fmt.Sprintf("%d bytes on its link to the primary, %d to the replica", primary, replica), Node: node,
+		}
+	}
+	return w.judge(err, w.origin)
+}
