@@ -27,10 +27,13 @@ func Converged(entries []Entry, t Turn, node int, d Deadline) (Propagation, erro
 	expected := fmt.Sprintf("node %d to show %q within the %s bound of %v", node, t.New, d.Name, d.Within)
 	var first, last Entry
 	for _, look := range Probes(entries, node, t.Subject) {
+		if look.Start.Before(t.Sent) {
+			continue
+		}
 		last = look
 		switch {
 		case look.Shown == t.New:
-			if first.End.IsZero() && !look.Start.Before(t.Sent) {
+			if first.End.IsZero() {
 				first = look
 			}
 		case t.rank(look.Shown) < 0:

@@ -101,6 +101,8 @@ func TestJudgments(t *testing.T) {
 		{"converged: nobody looked at all", converged, nil, doubt},
 		{"converged: new before the change was sent does not count", converged, join([]Entry{look(2, 50, "200")}, series(2, 60, 400, 10, "404"), series(2, 400, 700, 10, "200")), held},
 
+		{"converged: what was shown before the change was sent does not count", converged, join(series(2, 0, 50, 10, "500"), series(2, 50, 400, 10, "404"), series(2, 400, 700, 10, "200")), held},
+
 		{"never back: forth only", back, join(series(2, 0, 300, 10, "404"), series(2, 300, 400, 10, "200")), held},
 		{"never back: back", back, join(series(2, 300, 400, 10, "200"), series(2, 410, 420, 10, "404")), broken},
 		{"never back: overlapping looks prove no order", back, []Entry{
