@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tidemark/gateway/entity"
@@ -26,7 +29,11 @@ type ListOptions struct {
 func (s *Store) Get(ctx context.Context, k *entity.Kind, by entity.Key) (entity.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
-	o, err := s.read(ctx, s.forAdmin(), s.tables[k.Name], by)
+	var o entity.Object
+	err := reading(ctx, s.forAdmin(), func(ctx context.Context, pool *pgxpool.Pool) (err error) {
+		o, err = s.read(ctx, pool, s.tables[k.Name], by)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", k.Singular, err)
 	}
@@ -84,10 +91,13 @@ func (s *Store) List(ctx context.Context, k *entity.Kind, o ListOptions) (object
 	args = append(args, size+1)
 	sql := "SELECT " + tab.list + " FROM " + tab.name + " WHERE " + where + tab.alive() +
 		fmt.Sprintf(" ORDER BY id LIMIT $%d", len(args))
-	rows, err := s.primary.Query(ctx, sql, args...)
-	if err == nil {
-		objects, err = tab.all(rows)
-	}
+	err = reading(ctx, s.forAdmin(), func(ctx context.Context, pool *pgxpool.Pool) error {
+		rows, err := pool.Query(ctx, sql, args...)
+		if err == nil {
+			objects, err = tab.all(rows)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list %s: %w", k.Name, tab.refusal(err, entity.Object{}))
 	}
@@ -156,7 +166,7 @@ func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
 	var snap Snapshot
-	err := s.from(ctx, routerKey, func(ctx context.Context, pool *pgxpool.Pool) error {
+	err := s.load(ctx, routerKey, func(ctx context.Context, pool *pgxpool.Pool) error {
 		snap = Snapshot{}
 		b := &pgx.Batch{}
 		b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -188,7 +198,7 @@ func (s *Store) queueAll(b *pgx.Batch, kind string, into *[]entity.Object) {
 func (s *Store) Load(ctx context.Context, k *entity.Kind, by entity.Key, cacheKey string) (o entity.Object, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Primary.Timeout)
 	defer cancel()
-	err = s.from(ctx, cacheKey, func(ctx context.Context, pool *pgxpool.Pool) error {
+	err = s.load(ctx, cacheKey, func(ctx context.Context, pool *pgxpool.Pool) error {
 		o, err = s.read(ctx, pool, s.tables[k.Name], by)
 		return err
 	})
@@ -196,4 +206,36 @@ func (s *Store) Load(ctx context.Context, k *entity.Kind, by entity.Key, cacheKe
 		return nil, fmt.Errorf("load %s: %w", k.Singular, err)
 	}
 	return s.tables[k.Name].whole(o), nil
+}
+
+// load is from, with a second try for a connection that was dead in its pool.
+func (s *Store) load(ctx context.Context, key string, read func(ctx context.Context, pool *pgxpool.Pool) error) error {
+	return s.from(ctx, key, func(ctx context.Context, pool *pgxpool.Pool) error {
+		return reading(ctx, pool, read)
+	})
+}
+
+// reading runs read, and once more when a connection turned out to be dead: after an outage the pool
+// is full of these.
+func reading(ctx context.Context, pool *pgxpool.Pool, read func(ctx context.Context, pool *pgxpool.Pool) error) error {
+	err := read(ctx, pool)
+	if ctx.Err() != nil || !dead(err) {
+		return err
+	}
+	pool.Reset()
+	return read(ctx, pool)
+}
+
+// dead says that an open connection broke; one that could not be opened is no such thing.
+func dead(err error) bool {
+	var pg *pgconn.PgError
+	var dial *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case err == nil, errors.As(err, &dial):
+		return false
+	case errors.As(err, &pg):
+		return pg.Severity == "FATAL"
+	}
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -28,7 +28,8 @@ type tx struct {
 
 // write runs work in a transaction, commits it and applies it to this node. It does not stop when
 // the client goes away: a COMMIT that nobody waits for would be a doubt for no reason. work runs
-// again when PostgreSQL ends a deadlock by choosing it, or a row vanished between two statements.
+// again when PostgreSQL ends a deadlock by choosing it, a row vanished between two statements, or the
+// connection was lost, as those are that sat in the pool through an outage.
 func (s *Store) write(ctx context.Context, verb string, k *entity.Kind, work func(t *tx) (Change, error)) (Change, error) {
 	if err := ctx.Err(); err != nil {
 		return Change{}, fmt.Errorf("%s %s: %w", verb, k.Singular, err)
@@ -65,12 +66,16 @@ func (s *Store) apply(ctx context.Context, c Change) {
 	}
 }
 
-// errAgain says that what a statement found was gone at the next one.
-var errAgain = errors.New("the entity kept changing")
+// errAgain says that what a statement found was gone at the next one, errLost that a connection broke
+// before COMMIT was sent on it: nothing happened.
+var (
+	errAgain = errors.New("the entity kept changing")
+	errLost  = errors.New("the connection was lost before the commit")
+)
 
 func again(err error) bool {
 	var pg *pgconn.PgError
-	return errors.Is(err, errAgain) ||
+	return errors.Is(err, errAgain) || errors.Is(err, errLost) ||
 		errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
 }
 
@@ -86,7 +91,11 @@ func (s *Store) attempt(ctx context.Context, k *entity.Kind, work func(t *tx) (C
 	defer conn.Release()
 	t := &tx{s: s, ctx: ctx, conn: conn, workspace: workspace}
 	c, err := work(t)
-	if err != nil || !c.Found {
+	switch {
+	case err != nil && conn.Conn().IsClosed() && ctx.Err() == nil:
+		s.primary.Reset() // the others of its age are as dead, and found out one by one
+		return Change{}, fmt.Errorf("%w: %w", errLost, err)
+	case err != nil || !c.Found:
 		t.rollback()
 		return c, err
 	}
@@ -188,12 +197,11 @@ func (s *Store) announce(c Change) {
 	}
 }
 
-// eventSQL writes one row a key. The clock is the database's, read once, at the write: a
+// eventSQL writes one row a key. The clock is the database's at the statement, not at BEGIN: the
 // transaction may have waited for its locks.
-const eventSQL = `WITH t AS MATERIALIZED (SELECT clock_timestamp() AS now)
-INSERT INTO cluster_events (id, node_id, at, nbf, expire_at, channel, data)
-SELECT e.id, $4::uuid, t.now, t.now + make_interval(secs => $5::float8), t.now + make_interval(secs => $6::float8), e.channel, e.data
-FROM t, unnest($1::uuid[], $2::text[], $3::text[]) AS e (id, channel, data)`
+const eventSQL = `INSERT INTO cluster_events (id, node_id, at, nbf, expire_at, channel, data)
+SELECT unnest($1::uuid[]), $4::uuid, statement_timestamp(), statement_timestamp() + make_interval(secs => $5),
+	statement_timestamp() + make_interval(secs => $6), unnest($2::text[]), unnest($3::text[])`
 
 // queueEvents adds c's events to a batch and refuses when not all of them are stored.
 func (t *tx) queueEvents(b *pgx.Batch, c *Change, keys []entity.Invalidation) {
@@ -223,8 +231,7 @@ func (s *Store) eventArguments(c Change) []any {
 	if s.o.Propagation > 0 {
 		delay = s.o.Propagation.Seconds()
 	}
-	kept := max(10*s.o.Propagation, time.Hour).Seconds()
-	return []any{c.EventIDs, channels, data, s.o.NodeID, delay, kept}
+	return []any{c.EventIDs, channels, data, s.o.NodeID, delay, s.o.retention().Seconds()}
 }
 
 // distinct keeps the first of equal keys: a cascade names router:version once a child.

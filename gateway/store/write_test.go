@@ -55,18 +55,12 @@ func patch(fields entity.Object) func(entity.Object) (entity.Object, error) {
 // events are the keys in the log since the last call, sorted; the log is empty after it.
 func events(t testing.TB, p *postgres.Pair) []string {
 	t.Helper()
-	var keys []string
-	err := p.In(t.Context(), func(tx pgx.Tx) error {
-		rows, err := tx.Query(t.Context(), "DELETE FROM cluster_events RETURNING data")
-		if err != nil {
-			return err
-		}
-		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
+	all, err := p.Value(t.Context(), `WITH gone AS (DELETE FROM cluster_events RETURNING data)
+		SELECT coalesce(string_agg(data, E'\n'), '') FROM gone`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := strings.Fields(all)
 	slices.Sort(keys)
 	return keys
 }
@@ -546,19 +540,18 @@ func TestAWaitForALockIsBounded(t *testing.T) {
 	p := primary(t)
 	s := node(t, p, func(o *Options) { o.Primary.Timeout = time.Second })
 	service := insert(t, s, "services", entity.Object{"host": "h"})
-	err := p.In(t.Context(), func(tx pgx.Tx) error {
-		if _, err := tx.Exec(t.Context(), "SELECT 1 FROM services FOR UPDATE"); err != nil {
-			return err
-		}
-		began := time.Now()
-		_, err := s.Update(t.Context(), s.o.Catalog.Kind("services"), byID(service), patch(entity.Object{"host": "x"}))
-		if err == nil || errors.Is(err, ErrDoubtful) || time.Since(began) > time.Second {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
-		return nil
-	})
+	conn, err := pgx.Connect(t.Context(), p.Primary().URL())
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT 1 FROM services FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err = s.Update(t.Context(), s.o.Catalog.Kind("services"), byID(service), patch(entity.Object{"host": "x"}))
+	if err == nil || errors.Is(err, ErrDoubtful) || time.Since(began) > time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 }
 
@@ -633,15 +626,13 @@ func TestDeletionsOfEventsAreRecorded(t *testing.T) {
 	insert(t, s, "services", entity.Object{"host": "h"})
 	do(t, p, "TRUNCATE cluster_events")
 	insert(t, s, "services", entity.Object{"host": "h"})
-	err := p.In(t.Context(), func(tx pgx.Tx) error {
-		_, err := tx.Exec(t.Context(), "SET LOCAL session_replication_role = replica")
-		if err == nil {
-			_, err = tx.Exec(t.Context(), "DELETE FROM cluster_events")
-		}
-		return err
-	})
-	if err != nil {
-		t.Log("suppressing triggers:", err)
+	n, err := p.Transaction(
+		t.Context(),
+		postgres.Statement{SQL: "SET LOCAL session_replication_role = replica"},
+		postgres.Statement{SQL: "DELETE FROM cluster_events"},
+	)
+	if err != nil || n != 1 {
+		t.Fatalf("delete %d events unseen: %v", n, err)
 	}
 	got, err := p.Value(t.Context(), "SELECT string_agg((highest = '18446744073709551615' OR highest < xid)::text, ' ' ORDER BY id) FROM cluster_event_deletions")
 	if err != nil || got != "true true" {
