@@ -1,0 +1,142 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cucumber/godog"
+
+	"tidemark/cluster"
+	"tidemark/steps"
+	"tidemark/target"
+)
+
+// A Lab plays scenarios, each on a clean cluster of its own. It is safe for concurrent use.
+type Lab interface {
+	// Play runs the scenario and returns what it came to. It blocks until a cluster is free, and
+	// returns soon after ctx ends, with everything stopped that it started.
+	Play(ctx context.Context, s Scenario, p Play) Played
+	Close() error
+}
+
+// A Play is one performance of a scenario.
+type Play struct {
+	Seed     uint64
+	Dir      string // for logs; exists
+	Settings map[string]string
+	Keep     func(dir string) // called while the cluster of a failure is still up; may be nil
+}
+
+// Played is what a performance came to.
+type Played struct {
+	steps.Outcome
+	Cell     int
+	Began    time.Time
+	Duration time.Duration // without the wait for a cell
+}
+
+// LabOptions say what is played on.
+type LabOptions struct {
+	Target  *target.Target
+	Program string
+	Defects []string
+	Cells   int
+	Dir     string
+	Log     *slog.Logger
+}
+
+// OpenLab opens the lab of this machine: node processes on cells of PostgreSQL and toxiproxy. It fails
+// with a [*cluster.SetupError] where the machine lacks something.
+func OpenLab(ctx context.Context, o LabOptions) (Lab, error) {
+	driver, err := cluster.Open(ctx, cluster.Options{
+		Target: o.Target, Program: o.Program, Defects: o.Defects, Cells: o.Cells, Dir: o.Dir, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &localLab{driver: driver, target: o.Target, log: o.Log}, nil
+}
+
+type localLab struct {
+	driver *cluster.Driver
+	target *target.Target
+	log    *slog.Logger
+}
+
+func (l *localLab) Close() error { return l.driver.Close() }
+
+// cleanUp is how long a cluster may take to end, whatever became of the scenario.
+const cleanUp = 20 * time.Second
+
+func (l *localLab) Play(ctx context.Context, s Scenario, p Play) (played Played) {
+	cell, err := l.driver.Cell(ctx)
+	if err != nil {
+		return Played{Outcome: steps.Outcome{Err: setUp(err)}, Began: time.Now()}
+	}
+	played.Cell, played.Began = cell.Number(), time.Now()
+	world := steps.New(steps.Env{Cell: cell, Target: l.target, Settings: p.Settings, Seed: p.Seed, Dir: p.Dir, Logger: l.log})
+	godogErr := say(ctx, s, world)
+	if godogErr != nil && p.Keep != nil {
+		p.Keep(p.Dir)
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+	defer cancel()
+	world.Close(end)
+	played.Outcome = world.Outcome()
+	if played.Err == nil {
+		played.Err = godogErr
+	}
+	played.Duration = time.Since(played.Began)
+	if err := cell.Release(end); err != nil {
+		l.log.Warn("cell is not clean", "cell", played.Cell, "scenario", s.ID, "error", err)
+	}
+	return played
+}
+
+// setUp says of any error that the target could not be brought up.
+func setUp(err error) error {
+	var already *cluster.SetupError
+	if errors.As(err, &already) {
+		return err
+	}
+	return &cluster.SetupError{Err: err}
+}
+
+// say has godog say the sentences, one suite for the one scenario. It returns the first error of
+// a step; a sentence without a meaning is one.
+func say(ctx context.Context, s Scenario, world interface{ Register(*godog.ScenarioContext) }) error {
+	var (
+		mu    sync.Mutex
+		first error
+	)
+	run := godog.TestSuite{
+		Name: s.ID,
+		ScenarioInitializer: func(sc *godog.ScenarioContext) {
+			sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if first == nil {
+					first = err
+				}
+				return ctx, nil
+			})
+			world.Register(sc)
+		},
+		Options: &godog.Options{
+			Format: "progress", Output: io.Discard, NoColors: true, Strict: true, DefaultContext: ctx,
+			FeatureContents: []godog.Feature{{Name: s.URI, Contents: s.text()}},
+		},
+	}
+	status := run.Run()
+	mu.Lock()
+	defer mu.Unlock()
+	if status != 0 && first == nil {
+		return fmt.Errorf("play %s: godog ended with %d and no error", s.ID, status)
+	}
+	return first
+}
