@@ -8,6 +8,9 @@
 //
 // Bad input is answered with the error object of the Admin API and a status below 500. A panic in
 // a handler costs its request a 500 and a log line, never the process.
+//
+// It is above the size of a room because the wire has many small rules; each file holds those of one
+// topic, and package body those of reading a request.
 package admin
 
 import (
@@ -87,6 +90,9 @@ func NewStatus(o StatusOptions) http.Handler {
 	statusEndpoints(p, o)
 	return p
 }
+
+// defaultMaxBody is in bytes.
+const defaultMaxBody = 10 << 20
 
 func newPlane(log *slog.Logger, maxBody int64) *plane {
 	if log == nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tidemark/gateway/admin/body"
 	"tidemark/gateway/entity"
 	"tidemark/gateway/schema"
 	"tidemark/gateway/store"
@@ -17,7 +18,7 @@ func (a *api) create(c *call, p place) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err := a.whole(c, p.kind, p.below(c.body.fields, parent), schema.Insert)
+	o, err := a.whole(c, p.kind, p.below(c.body.Fields, parent), schema.Insert)
 	if err != nil {
 		return answer{}, err
 	}
@@ -58,7 +59,7 @@ func (a *api) replace(c *call, p place) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err := a.upsert(c, p.kind, by, p.below(c.body.fields, parent))
+	o, err := a.upsert(c, p.kind, by, p.below(c.body.Fields, parent))
 	if err != nil {
 		return answer{}, err
 	}
@@ -96,7 +97,7 @@ func (a *api) change(c *call, p place) (answer, error) {
 }
 
 func (a *api) patch(c *call, p place, by entity.Key, parent string) (entity.Object, error) {
-	fields, err := a.references(c, p.kind, p.below(c.body.fields, parent))
+	fields, err := a.references(c, p.kind, p.below(c.body.Fields, parent))
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func (a *api) patch(c *call, p place, by entity.Key, parent string) (entity.Obje
 		if !p.holds(old, parent) {
 			return nil, absent()
 		}
-		merged := merge(p.kind.Schema, old, fields, c.body.form)
+		merged := merge(p.kind.Schema, old, fields, c.body.Form)
 		merged["id"] = old["id"]
 		o, violations := p.kind.Schema.Process(merged, schema.Update)
 		if len(violations) > 0 {
@@ -168,12 +169,12 @@ func (a *api) replaceReferred(c *call, p place) (answer, error) {
 	if made {
 		id = uuid.NewString()
 	}
-	o, err := a.upsert(c, p.parent, entity.Key{Field: "id", Value: id}, maps.Clone(c.body.fields))
+	o, err := a.upsert(c, p.parent, entity.Key{Field: "id", Value: id}, maps.Clone(c.body.Fields))
 	if err != nil || !made {
 		return ok(o), err
 	}
 	link := *c
-	link.body = body{fields: map[string]any{p.field: map[string]any{"id": id}}}
+	link.body = body.Body{Fields: map[string]any{p.field: map[string]any{"id": id}}}
 	_, err = a.patch(&link, place{kind: p.kind}, entity.Key{Field: "id", Value: entity.Value(from, "id")}, "")
 	return ok(o), err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"tidemark/gateway/admin/body"
 	"tidemark/gateway/entity"
 )
 
@@ -68,7 +69,7 @@ func (a *api) referred(root *node, path string, p place) {
 
 // key reads the path's n-th value as a key of k. A value that no entity can have is refused.
 func key(c *call, n int, k *entity.Kind) (entity.Key, error) {
-	by := k.KeyOf(unescape(c.params[n]))
+	by := k.KeyOf(body.Unescape(c.params[n]))
 	if err := k.CheckKey(by); err != nil {
 		return by, invalidUnique(by.Field, err)
 	}

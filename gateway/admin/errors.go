@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"tidemark/gateway/admin/body"
 	"tidemark/gateway/entity"
 	"tidemark/gateway/schema"
 	"tidemark/gateway/store"
@@ -53,26 +54,31 @@ func statusOf(code int) int {
 
 // object is the answer of an error object.
 func object(e *store.Error) answer {
-	body := map[string]any{"code": e.Code, "name": e.Name, "message": e.Message}
+	shown := map[string]any{"code": e.Code, "name": e.Name, "message": e.Message}
 	if e.Fields != nil {
 		name := "fields"
 		if e.Code == codeInvalidOptions {
 			name = "options"
 		}
-		body[name] = e.Fields
+		shown[name] = e.Fields
 	}
-	return answer{status: statusOf(e.Code), body: body}
+	return answer{status: statusOf(e.Code), body: shown}
 }
 
 // fail maps a handler's error to an answer. What no client can be blamed for is logged here, and only
 // here.
 func (p *plane) fail(r *http.Request, err error) answer {
 	var refused *refusal
+	var unread *body.Refusal
 	var violations schema.Violations
 	var stored *store.Error
 	switch {
 	case errors.As(err, &refused):
 		return refused.answer
+	case errors.As(err, &unread) && unread.Status == http.StatusUnsupportedMediaType:
+		return page(unread.Status, unread.Message)
+	case errors.As(err, &unread):
+		return message(unread.Status, unread.Message)
 	case errors.As(err, &violations):
 		return object(&store.Error{Code: codeSchemaViolation, Name: "schema violation", Message: violations.Error(), Fields: violations})
 	case errors.As(err, &stored) && stored.Code != codeDatabase:

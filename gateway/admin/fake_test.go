@@ -1,15 +1,18 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
 
+	"tidemark/gateway/admin/body"
 	"tidemark/gateway/entity"
 	"tidemark/gateway/schema"
 	"tidemark/gateway/store"
@@ -194,11 +197,13 @@ func clone(o entity.Object) entity.Object {
 	if err != nil {
 		panic(err)
 	}
-	b, err := decodeJSON(text)
+	r := httptest.NewRequest("POST", "/", bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	b, err := body.Read(httptest.NewRecorder(), r, 1<<24)
 	if err != nil {
 		panic(err)
 	}
-	return b.fields
+	return b.Fields
 }
 
 func (m *memory) Upsert(_ context.Context, k *entity.Kind, by entity.Key, o entity.Object) (store.Change, error) {

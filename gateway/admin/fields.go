@@ -27,7 +27,7 @@ func (a *api) whole(c *call, k *entity.Kind, fields map[string]any, op schema.Op
 	if err != nil {
 		return nil, err
 	}
-	if c.body.form {
+	if c.body.Form {
 		fields = k.Schema.Coerce(fields)
 	}
 	o, violations := k.Schema.Process(fields, op)

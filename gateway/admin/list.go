@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tidemark/gateway/admin/body"
 	"tidemark/gateway/entity"
 	"tidemark/gateway/schema"
 	"tidemark/gateway/store"
@@ -48,13 +49,13 @@ func (a *api) list(c *call, p place) (answer, error) {
 	if objects == nil {
 		objects = []entity.Object{}
 	}
-	body := map[string]any{"data": objects, "next": nil}
+	answered := map[string]any{"data": objects, "next": nil}
 	if after != "" {
 		offset := offsetOf(after)
-		body["offset"] = offset
-		body["next"] = path + "?offset=" + offset + kept(c.args, p)
+		answered["offset"] = offset
+		answered["next"] = path + "?offset=" + offset + kept(c.args, p)
 	}
-	return ok(body), nil
+	return ok(answered), nil
 }
 
 // kept are the arguments that the next page's address repeats; below another entity it repeats none.
@@ -156,7 +157,7 @@ func tagsOf(filter string) (tags []string, anyTag bool, err error) {
 	}
 	tags = strings.Split(filter, separator)
 	for _, t := range tags {
-		if t == "" || legible(t) != nil {
+		if t == "" || body.Legible(t) != nil {
 			return nil, false, invalidOption("tags", "invalid filter syntax")
 		}
 	}
@@ -165,3 +166,6 @@ func tagsOf(filter string) (tags []string, anyTag bool, err error) {
 	}
 	return tags, anyTag, nil
 }
+
+// escape encodes a value for a query string.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

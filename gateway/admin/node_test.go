@@ -1,10 +1,15 @@
 package admin
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -110,6 +115,37 @@ func TestStatusUnits(t *testing.T) {
 		t.Errorf("%v", o)
 	}
 	f.must(t, 200, "GET /status?scale=x")
+}
+
+// Through a real server, paths arrive as they were sent and nothing is redirected.
+func TestRawPaths(t *testing.T) {
+	f := newFixture(t)
+	f.cache.values = map[string]any{"a|b": "pipe", "a%7Cb": "escaped", "k:é": "raw"}
+	server := httptest.NewServer(f)
+	defer server.Close()
+	for target, want := range map[string]string{
+		"//services":               `404 {"message":"Not found"}`,
+		"/services/../services":    `404 {"message":"Not found"}`,
+		"/cache/a|b":               `200 {"message":"pipe"}`,
+		"/cache/a%7Cb":             `200 {"message":"escaped"}`,
+		"/cache/k:é":               `200 {"message":"raw"}`,
+		"http://any.host/services": `200 {"data":[],"next":null}`,
+	} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", target)
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r.Body)
+		if got := fmt.Sprintf("%d %s", r.StatusCode, text); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", target, got, err, want)
+		}
+		conn.Close()
+	}
 }
 
 func TestStatusListener(t *testing.T) {

@@ -6,20 +6,18 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
-)
 
-// maxArguments bounds the arguments of a query string and of a form.
-const maxArguments = 1000
+	"tidemark/gateway/admin/body"
+)
 
 // A call is one request to one endpoint.
 type call struct {
 	ctx    context.Context
 	params []string // the path's `{…}` segments, still percent-encoded
 	args   url.Values
-	body   body
+	body   body.Body
 }
 
 // A handler answers a call. Its error is mapped to an answer by fail.
@@ -97,12 +95,12 @@ func (p *plane) answer(w http.ResponseWriter, r *http.Request) (a answer) {
 func (p *plane) call(w http.ResponseWriter, r *http.Request, h handler, params []string) answer {
 	c := &call{ctx: r.Context(), params: params}
 	var err error
-	if c.args, err = arguments(r.URL.RawQuery); err != nil {
+	if c.args, err = body.Arguments(r.URL.RawQuery); err != nil {
 		return p.fail(r, err)
 	}
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
-		if c.body, err = readBody(w, r, p.maxBody); err != nil {
+		if c.body, err = body.Read(w, r, p.maxBody); err != nil {
 			return p.fail(r, err)
 		}
 	}
@@ -128,37 +126,4 @@ func rawPath(u *url.URL) string {
 		return u.RawPath
 	}
 	return u.EscapedPath()
-}
-
-// arguments reads a query string; what cannot be decoded is kept as it stands.
-func arguments(query string) (url.Values, error) {
-	pairs, err := pairsOf(query)
-	if err != nil {
-		return nil, err
-	}
-	args := make(url.Values, len(pairs))
-	for _, a := range pairs {
-		text, _ := a.value.(string) // a name without `=` is true: no argument takes that
-		args.Add(a.name, text)
-	}
-	return args, nil
-}
-
-// unescape decodes `%xx` and keeps what is no such sequence, as Kong does.
-func unescape(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
-				b.WriteString(c)
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

@@ -1,4 +1,10 @@
-package admin
+// Package body reads what a request says: a JSON object, a form or a multipart form becomes the
+// fields of an entity, a query string its arguments.
+//
+// It takes what clients of Kong send and refuses all else with a reason that names the client's
+// mistake; no input makes it panic, nest deeper than [MaxDepth], or keep more than the limit that
+// its caller sets.
+package body
 
 import (
 	"bytes"
@@ -16,87 +22,100 @@ import (
 	"unicode/utf8"
 )
 
-// defaultMaxBody is the longest request body, in bytes, unless Options say otherwise.
-const defaultMaxBody = 10 << 20
+// Bounds of what is read.
+const (
+	MaxDepth     = 100  // levels of nesting, in any form; the deepest schema needs six
+	MaxArguments = 1000 // of a form or a query string
+)
 
-// maxDepth is how deep a body may nest, in any form. The deepest schema needs six levels.
-const maxDepth = 100
-
-// A body is what a request says of an entity.
-type body struct {
-	fields map[string]any
-	form   bool // its values are strings that the schema has yet to convert
+// A Body is what a request says of an entity.
+type Body struct {
+	Fields map[string]any // never nil
+	Form   bool           // its values are strings that a schema has yet to convert
 }
 
-// readBody reads and decodes the body by its content type, whose name is case-sensitive. A request without
-// body and type says nothing: an empty body. Its errors are refusals.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body, error) {
+// A Refusal is the answer to a request that cannot be read. It is the only error of this package.
+type Refusal struct {
+	Status  int // 400, 413 or 415
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+func refuse(text string) error { return &Refusal{http.StatusBadRequest, text} }
+
+// Read reads at most limit bytes of the body and decodes them by the content type, whose name is
+// case-sensitive. A request without body and type says nothing: no fields. Integers become int64,
+// other numbers float64.
+func Read(w http.ResponseWriter, r *http.Request, limit int64) (Body, error) {
 	decode, err := decoderOf(r.Header.Get("Content-Type"))
 	if err != nil {
-		return body{}, err
+		return Body{}, err
 	}
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close") // what follows is not read
-		return body{}, refuse(http.StatusRequestEntityTooLarge, "Payload too large")
+		return Body{}, tooLong()
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-		return body{}, refuse(http.StatusRequestEntityTooLarge, "Payload too large")
+	if above := new(http.MaxBytesError); errors.As(err, &above) {
+		return Body{}, tooLong()
 	}
 	if err != nil {
-		return body{}, refuse(http.StatusBadRequest, "Cannot read body")
+		return Body{}, refuse("Cannot read body")
 	}
 	b, err := decode(data)
 	if err != nil {
-		return body{}, err
+		return Body{}, err
 	}
-	return b, legible(b.fields)
+	return b, Legible(b.Fields)
 }
 
 // decoderOf chooses by the content type.
-func decoderOf(contentType string) (func(data []byte) (body, error), error) {
+func decoderOf(contentType string) (func(data []byte) (Body, error), error) {
 	switch {
 	case strings.HasPrefix(contentType, "application/json"):
 		return decodeJSON, nil
 	case strings.HasPrefix(contentType, "application/x-www-form-urlencoded"):
 		return decodeForm, nil
 	case strings.HasPrefix(contentType, "multipart/form-data"):
-		return func(data []byte) (body, error) { return decodeMultipart(data, contentType) }, nil
+		return func(data []byte) (Body, error) { return decodeMultipart(data, contentType) }, nil
 	case contentType == "":
-		return func(data []byte) (body, error) {
+		return func(data []byte) (Body, error) {
 			if len(data) > 0 {
-				return body{}, unsupportedType()
+				return Body{}, unsupportedType()
 			}
-			return body{fields: map[string]any{}}, nil
+			return Body{Fields: map[string]any{}}, nil
 		}, nil
 	}
 	return nil, unsupportedType()
 }
 
 func unsupportedType() error {
-	return &refusal{page(http.StatusUnsupportedMediaType, "Unsupported Media Type")}
+	return &Refusal{http.StatusUnsupportedMediaType, "Unsupported Media Type"}
 }
 
+func tooLong() error { return &Refusal{http.StatusRequestEntityTooLarge, "Payload too large"} }
+
 // decodeJSON takes an object, and nothing else. The last of equal names wins.
-func decodeJSON(data []byte) (body, error) {
-	unparsable := refuse(http.StatusBadRequest, "Cannot parse JSON body")
-	if !utf8.Valid(data) || depth(data) > maxDepth {
-		return body{}, unparsable
+func decodeJSON(data []byte) (Body, error) {
+	unparsable := refuse("Cannot parse JSON body")
+	if !utf8.Valid(data) || depth(data) > MaxDepth {
+		return Body{}, unparsable
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var fields map[string]any
 	if err := d.Decode(&fields); err != nil || fields == nil {
-		return body{}, unparsable
+		return Body{}, unparsable
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return body{}, unparsable
+		return Body{}, unparsable
 	}
 	plain, err := plainNumbers(fields)
 	if err != nil {
-		return body{}, unparsable
+		return Body{}, unparsable
 	}
-	return body{fields: plain.(map[string]any)}, nil
+	return Body{Fields: plain.(map[string]any)}, nil
 }
 
 // depth counts the deepest nesting of a JSON text, well-formed or not.
@@ -151,22 +170,22 @@ func plainNumbers(v any) (any, error) {
 	return v, nil
 }
 
-// legible refuses text that no database column holds: invalid UTF-8 and NUL.
-func legible(v any) error {
+// Legible refuses text that no database column holds: invalid UTF-8 and NUL.
+func Legible(v any) error {
 	switch v := v.(type) {
 	case string:
 		if !utf8.ValidString(v) || strings.Contains(v, "\x00") {
-			return refuse(http.StatusBadRequest, "Cannot parse body: text must be valid UTF-8 without NUL")
+			return refuse("Cannot parse body: text must be valid UTF-8 without NUL")
 		}
 	case map[string]any:
 		for name, e := range v {
-			if err := cmp.Or(legible(name), legible(e)); err != nil {
+			if err := cmp.Or(Legible(name), Legible(e)); err != nil {
 				return err
 			}
 		}
 	case []any:
 		for _, e := range v {
-			if err := legible(e); err != nil {
+			if err := Legible(e); err != nil {
 				return err
 			}
 		}
@@ -175,11 +194,11 @@ func legible(v any) error {
 }
 
 // decodeMultipart takes every named part as an argument, a file's content too.
-func decodeMultipart(data []byte, contentType string) (body, error) {
-	unparsable := refuse(http.StatusBadRequest, "Cannot parse multipart body")
+func decodeMultipart(data []byte, contentType string) (Body, error) {
+	unparsable := refuse("Cannot parse multipart body")
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil || params["boundary"] == "" {
-		return body{}, unparsable
+		return Body{}, unparsable
 	}
 	var args []argument
 	for parts := multipart.NewReader(bytes.NewReader(data), params["boundary"]); ; {
@@ -188,17 +207,17 @@ func decodeMultipart(data []byte, contentType string) (body, error) {
 			break
 		}
 		if err != nil {
-			return body{}, unparsable
+			return Body{}, unparsable
 		}
 		text, err := io.ReadAll(part)
 		if err != nil {
-			return body{}, unparsable
+			return Body{}, unparsable
 		}
 		if name := part.FormName(); name != "" {
 			args = append(args, argument{name, string(text)})
 		}
-		if len(args) > maxArguments {
-			return body{}, tooManyArguments()
+		if len(args) > MaxArguments {
+			return Body{}, tooManyArguments()
 		}
 	}
 	return formOf(args)

@@ -1,7 +1,6 @@
-package admin
+package body
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,11 +14,11 @@ type argument struct {
 	value any
 }
 
-func tooManyArguments() error { return refuse(http.StatusBadRequest, "Too many arguments") }
+func tooManyArguments() error { return refuse("Too many arguments") }
 
 // pairsOf cuts `a=1&b=2`. Sequences that cannot be decoded are kept as they stand.
 func pairsOf(text string) ([]argument, error) {
-	if strings.Count(text, "&") > 2*maxArguments {
+	if strings.Count(text, "&") > 2*MaxArguments {
 		return nil, tooManyArguments()
 	}
 	var args []argument
@@ -28,12 +27,12 @@ func pairsOf(text string) ([]argument, error) {
 			continue
 		}
 		name, value, given := strings.Cut(pair, "=")
-		a := argument{name: unescape(strings.ReplaceAll(name, "+", " ")), value: true}
+		a := argument{name: Unescape(strings.ReplaceAll(name, "+", " ")), value: true}
 		if given {
-			a.value = unescape(strings.ReplaceAll(value, "+", " "))
+			a.value = Unescape(strings.ReplaceAll(value, "+", " "))
 		}
 		args = append(args, a)
-		if len(args) > maxArguments {
+		if len(args) > MaxArguments {
 			return nil, tooManyArguments()
 		}
 	}
@@ -41,22 +40,22 @@ func pairsOf(text string) ([]argument, error) {
 }
 
 // decodeForm takes an urlencoded body.
-func decodeForm(data []byte) (body, error) {
+func decodeForm(data []byte) (Body, error) {
 	args, err := pairsOf(string(data))
 	if err != nil {
-		return body{}, err
+		return Body{}, err
 	}
 	return formOf(args)
 }
 
 // formOf builds the records and lists that the arguments' names spell: `a.b` and `a[b]` a field of
 // a record, `a[]`, `a[1]` and a name that is given twice elements of a list. An empty value is null.
-func formOf(args []argument) (body, error) {
+func formOf(args []argument) (Body, error) {
 	root := &branch{}
 	for _, a := range args {
 		steps := stepsOf(a.name)
-		if len(steps) > maxDepth {
-			return body{}, refuse(http.StatusBadRequest, "Cannot parse form body: too deeply nested")
+		if len(steps) > MaxDepth {
+			return Body{}, refuse("Cannot parse form body: too deeply nested")
 		}
 		b := root
 		for _, s := range steps {
@@ -71,11 +70,11 @@ func formOf(args []argument) (body, error) {
 	for name, b := range root.keys {
 		v, err := b.value(name)
 		if err != nil {
-			return body{}, err
+			return Body{}, err
 		}
 		fields[name] = v
 	}
-	return body{fields: fields, form: true}, nil
+	return Body{Fields: fields, Form: true}, nil
 }
 
 // A branch is a place in the tree that argument names spell.
@@ -126,7 +125,7 @@ func (b *branch) value(name string) (any, error) {
 	}
 	switch {
 	case kinds > 1:
-		return nil, refuse(http.StatusBadRequest, "Cannot parse form body: conflicting arguments for '"+name+"'")
+		return nil, refuse("Cannot parse form body: conflicting arguments for '" + name + "'")
 	case len(b.keys) > 0:
 		record := make(map[string]any, len(b.keys))
 		for key, c := range b.keys {
@@ -163,18 +162,16 @@ func (b *branch) list(name string) (any, error) {
 	return list, nil
 }
 
-// stepsOf reads a name. One that is not well formed is taken as it stands, and found unknown later.
+// stepsOf reads a name, no further than to see that it nests too deeply. One that is not well formed
+// is taken as it stands, and found unknown later.
 func stepsOf(name string) []step {
 	whole := []step{{key: name}}
 	end := strings.IndexAny(name, ".[")
-	if end < 0 {
-		return whole
-	}
-	if end == 0 {
+	if end <= 0 {
 		return whole
 	}
 	steps := []step{{key: name[:end]}}
-	for rest := name[end:]; rest != ""; {
+	for rest := name[end:]; rest != "" && len(steps) <= MaxDepth; {
 		var s step
 		switch rest[0] {
 		case '.':
@@ -209,5 +206,35 @@ func isIndex(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
 
-// escape encodes a value for a query string.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+// Arguments reads a query string; what cannot be decoded is kept as it stands.
+func Arguments(query string) (url.Values, error) {
+	pairs, err := pairsOf(query)
+	if err != nil {
+		return nil, err
+	}
+	args := make(url.Values, len(pairs))
+	for _, a := range pairs {
+		text, _ := a.value.(string) // a name without `=` is true: no argument takes that
+		args.Add(a.name, text)
+	}
+	return args, nil
+}
+
+// Unescape decodes `%xx` and keeps what is no such sequence, as Kong does.
+func Unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
+				b.WriteString(c)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
