@@ -14,10 +14,3 @@ func value(ctx context.Context, c any, template string) (string, error) {
 	}
 	return "", &cluster.UnsupportedError{Why: "this driver reads no values from the database"}
 }
-
-func traffic(n any) (primary, replica int64) {
-	if v, ok := n.(interface{ Traffic() (int64, int64) }); ok {
-		return v.Traffic()
-	}
-	return 0, 0
-}

@@ -15,6 +15,7 @@ func Phrases() []Phrase {
 		if list[i].Example == "" { // nothing in it varies
 			list[i].Example = list[i].Expression
 		}
+		list[i].Expression = "^" + list[i].Expression + "$"
 	}
 	return list
 }

@@ -40,14 +40,14 @@ func (w *World) loads(ctx context.Context, count int) error {
 		began = w.history.Now()
 	}
 	return w.each(ctx, "every node", func(node int) error {
-		primary, replica := traffic(w.cluster.Node(node))
+		primary, replica := w.cluster.Node(node).Bytes()
 		for i := range count {
 			if err := w.show(ctx, look{path: "/dogs", key: fmt.Sprint("key-", i)}, node, "200"); err != nil {
 				return err
 			}
 		}
-		primaryAfter, replicaAfter := traffic(w.cluster.Node(node))
-		w.traffic[node] = [2]int64{primaryAfter - primary, replicaAfter - replica}
+		primaryAfter, replicaAfter := w.cluster.Node(node).Bytes()
+		w.traffic[node] = [2]uint64{primaryAfter - primary, replicaAfter - replica}
 		return nil
 	})
 }

@@ -68,18 +68,17 @@ type World struct {
 	bounds   target.Bounds
 	lag      time.Duration // of the replica, as stated
 
-	change      *change        // what the scenario is about
-	prepared    time.Time      // when its state before began to be prepared
-	turns       []history.Turn // what its looks see of it
-	origin      time.Time      // from when on it has to be seen: made, healed, purged, started
-	key         string         // the API key whose cache entry is spoken of
-	window      history.Window // of polls, or of a subject that must not change
-	unrelated   look           // at a cache entry that no change touches
-	loaded      chan string    // what a load under way will show
-	workspace   string
-	inflictions []*cluster.Infliction
-	traffic     map[int][2]int64 // bytes to primary and replica, by node
-	walk        []typed          // what the walk-through printed
+	change    *change        // what the scenario is about
+	prepared  time.Time      // when its state before began to be prepared
+	turns     []history.Turn // what its looks see of it
+	origin    time.Time      // from when on it has to be seen: made, healed, purged, started
+	key       string         // the API key whose cache entry is spoken of
+	window    history.Window // of polls, or of a subject that must not change
+	unrelated look           // at a cache entry that no change touches
+	loaded    chan string    // what a load under way will show
+	workspace string
+	traffic   map[int][2]uint64 // bytes to primary and replica, by node
+	walk      []typed           // what the walk-through printed
 
 	stop   context.CancelFunc
 	wait   sync.WaitGroup
@@ -91,7 +90,7 @@ type World struct {
 func New(env Env) *World {
 	w := &World{
 		env: env, history: history.New(time.Now), watchdog: history.NewWatchdog(time.Now), stop: func() {},
-		stated: map[string]string{}, absent: map[int]bool{}, traffic: map[int][2]int64{},
+		stated: map[string]string{}, absent: map[int]bool{}, traffic: map[int][2]uint64{},
 		client: &http.Client{
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -137,20 +136,18 @@ func (w *World) Close(ctx context.Context) {
 	w.stop()
 	w.wait.Wait()
 	w.client.CloseIdleConnections()
-	for _, i := range w.inflictions {
-		w.out.Faults = append(w.out.Faults, i.Fault())
-	}
-	if err := history.Witnessed(w.out.Faults); err != nil && w.judged() {
-		w.out.Err = err
-	}
 	if w.cluster == nil {
 		return
 	}
-	for _, n := range w.cluster.Nodes() {
-		w.out.Logs = append(w.out.Logs, n.LogPath())
-	}
 	if err := w.cluster.Stop(ctx); err != nil && w.out.Err == nil {
 		w.out.Err = fmt.Errorf("stop the cluster: %w", err)
+	}
+	w.out.Faults = w.cluster.Faults() // healing is part of what witnesses see
+	if err := history.Witnessed(w.out.Faults); err != nil && w.judged() {
+		w.out.Err = err
+	}
+	for _, n := range w.cluster.Nodes() {
+		w.out.Logs = append(w.out.Logs, n.LogPath())
 	}
 }
 
