@@ -54,7 +54,9 @@ func (t *Terminal) Start(id string) {
 // Finish is told what became of a scenario.
 func (t *Terminal) Finish(s Scenario) {
 	t.running = slices.DeleteFunc(t.running, func(id string) bool { return id == s.ID })
-	t.done += max(len(s.Runs), 1)
+	if s.Verdict != Unsupported {
+		t.done += len(s.Runs)
+	}
 	if !t.Quiet || red(s.Verdict) {
 		t.clear()
 		fmt.Fprintln(t.W, t.paint(s.Verdict, fmt.Sprintf("%-15s", s.Verdict))+" "+line(s))

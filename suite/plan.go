@@ -19,7 +19,7 @@ func Spoken(scenarios []Scenario, phrases []steps.Phrase) error {
 	var patterns []*regexp.Regexp
 	var examples []string
 	for _, p := range phrases {
-		pattern, err := regexp.Compile(p.Expression)
+		pattern, err := regexp.Compile("^(?:" + p.Expression + ")$")
 		if err != nil {
 			return &FeatureError{"steps", 0, "phrase " + p.Expression + ": " + err.Error()}
 		}

@@ -80,6 +80,11 @@ func Run(ctx context.Context, o Options) (*report.Results, string, error) {
 // perform plays all and returns what it came to.
 func (r *run) perform(ctx context.Context) *report.Results {
 	r.o.Observer.Begin(r.results(), len(r.queue))
+	for _, s := range r.all {
+		if records := r.records[s.ID]; len(records) > 0 { // decided before anything is played
+			r.o.Observer.Finish(r.scenario(s))
+		}
+	}
 	r.broken = r.play(ctx)
 	if ctx.Err() != nil {
 		r.stopped = context.Cause(ctx)
