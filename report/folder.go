@@ -186,12 +186,14 @@ func KeepHistory(folder, name string, h *history.History) (string, error) {
 }
 
 var (
-	secretValue = regexp.MustCompile(`(?i)((?:password|passwd|secret|authorization|api[-_]?key)"?\s*[:=]\s*"?)([^\s"&,;}]+)`)
-	secretInURL = regexp.MustCompile(`(://[^\s/:@]*:)([^\s/@]+)@`)
+	secretValue  = regexp.MustCompile(`(?i)((?:password|passwd|secret|api[-_]?key)"?\s*[:=]\s*"?)([^\s"&,;}]+)`)
+	secretHeader = regexp.MustCompile(`(?i)(authorization"?\s*[:=]\s*"?)([^"\r\n]+)`)
+	secretInURL  = regexp.MustCompile(`(://[^\s/:@]*:)([^\s/@]+)@`)
 )
 
 // Redact replaces passwords, keys and the like by ******.
 func Redact(text []byte) []byte {
 	text = secretInURL.ReplaceAll(text, []byte("${1}******@"))
+	text = secretHeader.ReplaceAll(text, []byte("${1}******"))
 	return secretValue.ReplaceAll(text, []byte("${1}******"))
 }
