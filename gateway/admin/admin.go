@@ -23,6 +23,8 @@ import (
 )
 
 // A Store is what the Admin API needs of the database, and no more. All of it runs on the primary.
+// What it refuses is a *store.Error, answered as it is; any other error is a 500. A reference that
+// names its entity by the endpoint key is resolved by the writes.
 type Store interface {
 	// Get returns one entity, or store.ErrNotFound.
 	Get(ctx context.Context, k *entity.Kind, by entity.Key) (entity.Object, error)

@@ -18,7 +18,7 @@ func (a *api) create(c *call, p place) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err := a.whole(c, p.kind, p.below(c.body.Fields, parent), schema.Insert)
+	o, err := whole(c, p.kind, p.below(c.body.Fields, parent), schema.Insert)
 	if err != nil {
 		return answer{}, err
 	}
@@ -68,7 +68,7 @@ func (a *api) replace(c *call, p place) (answer, error) {
 
 func (a *api) upsert(c *call, k *entity.Kind, by entity.Key, fields map[string]any) (entity.Object, error) {
 	fields[by.Field] = by.Value
-	o, err := a.whole(c, k, fields, schema.Upsert)
+	o, err := whole(c, k, fields, schema.Upsert)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func (a *api) change(c *call, p place) (answer, error) {
 }
 
 func (a *api) patch(c *call, p place, by entity.Key, parent string) (entity.Object, error) {
-	fields, err := a.references(c, p.kind, p.below(c.body.Fields, parent))
-	if err != nil {
+	fields := p.below(c.body.Fields, parent)
+	if err := flat(p.kind, fields); err != nil {
 		return nil, err
 	}
 	done, err := a.Store.Update(c.ctx, p.kind, by, func(old entity.Object) (entity.Object, error) {

@@ -8,9 +8,25 @@ import (
 	"testing"
 )
 
+// rules hold over any store.
+var rules = map[string]func(t *testing.T, f *fixture){
+	"what stock fails at is refused":    refusedWhereStockFails,
+	"service_id beside service.id":      flatServiceID,
+	"a whole entity is a reference":     referencesByWholeEntities,
+	"PATCH merges records":              patchMergesRecordsOnly,
+	"a form's PATCH knows the plugin":   formPatchKnowsThePlugin,
+	"the entity that another refers to": referredEntity,
+	"a list is walked by offset":        pages,
+}
+
+func TestRules(t *testing.T) {
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) { rule(t, newFixture(t)) })
+	}
+}
+
 // What stock answers with a 500, this gateway refuses (400).
-func TestRefusedWhereStockFails(t *testing.T) {
-	f := newFixture(t)
+func refusedWhereStockFails(t *testing.T, f *fixture) {
 	f.id(t, `POST /services {"name":"s","host":"a.test"}`)
 	f.id(t, `POST /consumers {"username":"c"}`)
 	for _, request := range []string{
@@ -32,8 +48,7 @@ func TestRefusedWhereStockFails(t *testing.T) {
 	}
 }
 
-func TestFlatServiceID(t *testing.T) {
-	f := newFixture(t)
+func flatServiceID(t *testing.T, f *fixture) {
 	one := f.id(t, `POST /services {"name":"one","host":"a.test"}`)
 	two := f.id(t, `POST /services {"name":"two","host":"a.test"}`)
 	for body, want := range map[string]any{
@@ -67,8 +82,7 @@ func TestFlatServiceID(t *testing.T) {
 	}
 }
 
-func TestReferencesByWholeEntities(t *testing.T) {
-	f := newFixture(t)
+func referencesByWholeEntities(t *testing.T, f *fixture) {
 	id := f.id(t, `POST /services {"name":"s","host":"a.test"}`)
 	whole := f.ask("GET /services/s").Body.String()
 	o := f.must(t, 201, `POST /routes {"paths":["/a"],"service":`+whole+`}`)
@@ -78,8 +92,7 @@ func TestReferencesByWholeEntities(t *testing.T) {
 	f.must(t, 400, `POST /routes {"paths":["/a"],"service":{"id":"s"}}`)
 }
 
-func TestPatchMergesRecordsOnly(t *testing.T) {
-	f := newFixture(t)
+func patchMergesRecordsOnly(t *testing.T, f *fixture) {
 	id := f.id(t, `POST /plugins {"name":"nested","config":{"queue":{"size":7,"delay":2},"headers":{"a":"1","b":"2"}},"tags":["x","y"]}`)
 	o := f.must(t, 200, `PATCH /plugins/`+id+` {"config":{"queue":{"delay":3},"headers":{"c":"3"}},"tags":["z"]}`)
 	want := map[string]any{
@@ -99,8 +112,7 @@ func TestPatchMergesRecordsOnly(t *testing.T) {
 	}
 }
 
-func TestFormPatchKnowsThePlugin(t *testing.T) {
-	f := newFixture(t)
+func formPatchKnowsThePlugin(t *testing.T, f *fixture) {
 	id := f.id(t, `POST /plugins {"name":"nested"}`)
 	r := httptest.NewRequest("PATCH", "/plugins/"+id, strings.NewReader("config.queue.size=7&config.headers.a=5&enabled=false"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -113,8 +125,7 @@ func TestFormPatchKnowsThePlugin(t *testing.T) {
 	}
 }
 
-func TestReferredEntity(t *testing.T) {
-	f := newFixture(t)
+func referredEntity(t *testing.T, f *fixture) {
 	f.id(t, `POST /routes {"name":"r","paths":["/a"]}`)
 	for _, request := range []string{"GET /routes/r/service", `PATCH /routes/r/service {"retries":1}`, "DELETE /routes/r/service", "GET /routes/none/service", "DELETE /routes/none/service"} {
 		f.must(t, 404, request)
@@ -133,8 +144,7 @@ func TestReferredEntity(t *testing.T) {
 	f.must(t, 405, "DELETE /routes/r/service")
 }
 
-func TestPages(t *testing.T) {
-	f := newFixture(t)
+func pages(t *testing.T, f *fixture) {
 	service := f.id(t, `POST /services {"name":"s","host":"a.test"}`)
 	for i := range 4 {
 		f.id(t, `POST /services/s/routes {"paths":["/%d"],"tags":["a","b"]}`, i)
@@ -212,6 +222,12 @@ func TestDatabaseAway(t *testing.T) {
 	f := newFixture(t)
 	f.id(t, `POST /services {"name":"s","host":"a.test"}`)
 	f.store.away = true
+	away(t, f)
+}
+
+// away is what is answered while the database is: reads of the node itself go on, bad input is told from
+// bad times.
+func away(t *testing.T, f *fixture) {
 	for request, want := range map[string]string{
 		"GET /services":                   `500 {"message":"An unexpected error occurred"}`,
 		"GET /services/s":                 `500 {"message":"An unexpected error occurred"}`,

@@ -25,7 +25,6 @@ func absent() error { return &refusal{notFound()} }
 // The codes of error objects that the Admin API itself gives; the store gives others.
 const (
 	codeSchemaViolation = 2
-	codeForeignKey      = 4
 	codeUnique          = 5
 	codeNotFound        = 6
 	codeInvalidOffset   = 7
@@ -34,7 +33,6 @@ const (
 	codeInvalidUnique   = 10
 	codeInvalidOptions  = 11
 	codeUnsupported     = 12
-	codeUnresolved      = 13
 )
 
 // statusOf is the status that an error object is answered with: 400 where nothing else stands.
@@ -102,16 +100,6 @@ func notFoundByKey(by entity.Key) error {
 		Code: codeNotFound, Name: "not found",
 		Message: "could not find the entity with " + what,
 		Fields:  map[string]any{by.Field: by.Value},
-	}
-}
-
-// unresolved is what a foreign field answers that names nothing: field.name of a body.
-func unresolved(ref entity.Reference, by entity.Key) error {
-	reason := fmt.Sprintf("the foreign key cannot be resolved with '{%s=%q}' for an existing '%s' entity", by.Field, by.Value, ref.Kind)
-	return &store.Error{
-		Code: codeUnresolved, Name: "foreign keys unresolved",
-		Message: fmt.Sprintf("foreign key unresolved (%s.%s: %s)", ref.Field, by.Field, reason),
-		Fields:  map[string]any{ref.Field: map[string]any{by.Field: reason}},
 	}
 }
 

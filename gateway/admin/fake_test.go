@@ -119,11 +119,37 @@ func (m *memory) Insert(_ context.Context, k *entity.Kind, o entity.Object) (sto
 }
 
 func (m *memory) put(k *entity.Kind, o entity.Object) (store.Change, error) {
+	if err := m.resolve(k, o); err != nil {
+		return store.Change{}, err
+	}
 	if err := m.check(k, o); err != nil {
 		return store.Change{}, err
 	}
 	m.rows[k.Name][entity.Value(o, "id")] = maps.Clone(o)
 	return store.Change{Kind: k, Object: o, Found: true}, nil
+}
+
+// resolve finds what a reference names by its endpoint key.
+func (m *memory) resolve(k *entity.Kind, o entity.Object) error {
+	for _, ref := range k.References() {
+		named, _ := o[ref.Field].(map[string]any)
+		for field, value := range named {
+			if field == "id" {
+				continue
+			}
+			parent := m.find(m.catalog.Kind(ref.Kind), entity.Key{Field: field, Value: fmt.Sprint(value)})
+			if parent == nil {
+				why := fmt.Sprintf("the foreign key cannot be resolved with '{%s=%q}' for an existing '%s' entity", field, value, ref.Kind)
+				return &store.Error{
+					Code: 13, Name: "foreign keys unresolved",
+					Message: fmt.Sprintf("foreign key unresolved (%s.%s: %s)", ref.Field, field, why),
+					Fields:  map[string]any{ref.Field: map[string]any{field: why}},
+				}
+			}
+			o[ref.Field] = map[string]any{"id": parent["id"]}
+		}
+	}
+	return nil
 }
 
 func (m *memory) check(k *entity.Kind, o entity.Object) error {

@@ -1,12 +1,11 @@
 package admin
 
 import (
-	"errors"
 	"maps"
+	"strings"
 
 	"tidemark/gateway/entity"
 	"tidemark/gateway/schema"
-	"tidemark/gateway/store"
 )
 
 // below copies the fields of a body and puts the entity under the one that the path names.
@@ -22,9 +21,8 @@ func (p place) below(fields map[string]any, parent string) map[string]any {
 }
 
 // whole makes of what a client sent the entity to be stored.
-func (a *api) whole(c *call, k *entity.Kind, fields map[string]any, op schema.Op) (entity.Object, error) {
-	fields, err := a.references(c, k, fields)
-	if err != nil {
+func whole(c *call, k *entity.Kind, fields map[string]any, op schema.Op) (entity.Object, error) {
+	if err := flat(k, fields); err != nil {
 		return nil, err
 	}
 	if c.body.Form {
@@ -46,59 +44,36 @@ func aliasOf(k *entity.Kind, field string) string {
 	return ""
 }
 
-// references brings every reference to the form that is stored: an id, from a whole entity, from the
-// flat name, or from the endpoint key of an entity that exists. Other values stay for the schema to judge.
-// It changes fields.
-func (a *api) references(c *call, k *entity.Kind, fields map[string]any) (map[string]any, error) {
+// flat replaces the flat name of a reference by the reference. Both, and not the same, is refused.
+func flat(k *entity.Kind, fields map[string]any) error {
 	for _, ref := range k.References() {
-		if err := flat(k, ref, fields); err != nil {
-			return nil, err
-		}
-		named, _ := fields[ref.Field].(map[string]any)
-		if id := named["id"]; id != nil {
-			fields[ref.Field] = map[string]any{"id": id}
+		alias := aliasOf(k, ref.Field)
+		id, given := fields[alias]
+		if alias == "" || !given {
 			continue
 		}
-		parent := a.Catalog.Kind(ref.Kind)
-		if parent == nil {
-			continue
+		delete(fields, alias)
+		var flattened any
+		if id != nil {
+			flattened = map[string]any{"id": id}
 		}
-		value, isText := named[parent.EndpointKey].(string)
-		if !isText {
-			continue
+		nested, both := fields[ref.Field]
+		if both && !agree(nested, id) {
+			return schema.Violations{alias: "differs from '" + ref.Field + ".id'"}
 		}
-		by := entity.Key{Field: parent.EndpointKey, Value: value}
-		o, err := a.Store.Get(c.ctx, parent, by)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, unresolved(ref, by)
-		}
-		if err != nil {
-			return nil, err
-		}
-		fields[ref.Field] = map[string]any{"id": o["id"]}
-	}
-	return fields, nil
-}
-
-// flat takes the flat name of a reference for its id. Both, and not the same, is refused.
-func flat(k *entity.Kind, ref entity.Reference, fields map[string]any) error {
-	alias := aliasOf(k, ref.Field)
-	id, given := fields[alias]
-	if alias == "" || !given {
-		return nil
-	}
-	delete(fields, alias)
-	value, both := fields[ref.Field]
-	nested, isRecord := value.(map[string]any)
-	switch {
-	case both && !(isRecord && nested["id"] == id) && !(value == nil && id == nil):
-		return schema.Violations{alias: "differs from '" + ref.Field + ".id'"}
-	case id == nil:
-		fields[ref.Field] = nil
-	default:
-		fields[ref.Field] = map[string]any{"id": id}
+		fields[ref.Field] = flattened
 	}
 	return nil
+}
+
+// agree says whether a reference names the entity with the id, or both name none.
+func agree(reference, id any) bool {
+	if nested, is := reference.(map[string]any); is {
+		reference = nested["id"]
+	}
+	text, isText := id.(string)
+	other, wasText := reference.(string)
+	return reference == nil && id == nil || isText && wasText && strings.EqualFold(text, other)
 }
 
 // merge lays a patch over a stored entity: records field by field, all else whole. A form's values are

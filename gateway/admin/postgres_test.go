@@ -16,18 +16,20 @@ import (
 	"tidemark/gateway/store"
 )
 
-// onPostgres is the handler over the real store and a database of the test's own.
-func onPostgres(t *testing.T) *fixture {
+// A database makes handlers over the real store, each with a server of its own.
+type database struct{ template *postgres.Template }
+
+func openStore(a postgres.Addr) (*store.Store, error) {
+	return store.Open(store.Options{
+		Catalog: catalogue(), NodeID: uuid.NewString(), PollDeadline: time.Second,
+		Primary: store.Server{Host: a.Host, Port: a.Port, User: a.User, Database: a.Database, Timeout: 5 * time.Second},
+	})
+}
+
+func newDatabase(t *testing.T) *database {
 	t.Helper()
-	c := catalogue()
-	open := func(a postgres.Addr) (*store.Store, error) {
-		return store.Open(store.Options{
-			Catalog: c, NodeID: uuid.NewString(), PollDeadline: time.Second,
-			Primary: store.Server{Host: a.Host, Port: a.Port, User: a.User, Database: a.Database, Timeout: 5 * time.Second},
-		})
-	}
 	template, err := postgres.NewTemplate(t.Context(), postgres.TemplateOptions{Prepare: func(ctx context.Context, a postgres.Addr) error {
-		s, err := open(a)
+		s, err := openStore(a)
 		if err != nil {
 			return err
 		}
@@ -40,24 +42,34 @@ func onPostgres(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = template.Close() })
-	pair, err := template.ClonePrimary(t.Context(), "")
+	t.Cleanup(func() {
+		if err := template.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &database{template}
+}
+
+func (d *database) fixture(t *testing.T) (*fixture, *postgres.Pair) {
+	t.Helper()
+	pair, err := d.template.ClonePrimary(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = pair.Stop() })
-	s, err := open(pair.Primary())
+	t.Cleanup(func() { _ = pair.Stop() }) // stopped by a test already
+	s, err := openStore(pair.Primary())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
 	return &fixture{plane: New(Options{
-		Catalog: c, Store: s, Cache: &shelf{values: map[string]any{}}, MaxBody: 1 << 20,
-	}).(*plane)}
+		Catalog: catalogue(), Store: s, Cache: &shelf{values: map[string]any{}}, MaxBody: 1 << 20,
+	}).(*plane)}, pair
 }
 
 func TestOnPostgreSQL(t *testing.T) {
-	f := onPostgres(t)
+	d := newDatabase(t)
+	f, pair := d.fixture(t)
 	b := &binding{ids: map[string]string{}}
 	for _, file := range recordings {
 		for _, e := range exchanges(t, file) {
@@ -65,6 +77,16 @@ func TestOnPostgreSQL(t *testing.T) {
 		}
 	}
 	t.Run("what a database would choke on", func(t *testing.T) { choke(t, f) })
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) {
+			f, _ := d.fixture(t)
+			rule(t, f)
+		})
+	}
+	if err := pair.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("a database that went away", func(t *testing.T) { away(t, f) })
 }
 
 // choke sends what passes a careless check and then fails in the database: none of it is a 500.
