@@ -10,7 +10,9 @@ import (
 )
 
 func (w *World) hasJustPolled(ctx context.Context, node int) error {
-	return w.each(ctx, fmt.Sprintf("node %d", node), func(node int) error { return w.polled(ctx, node, w.history.Now()) })
+	return w.each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
+		return w.polled(ctx, node, w.history.Now().Add(-w.interval(node)/8)) // so long ago is just now
+	})
 }
 
 func (w *World) intervalsPass(ctx context.Context, count int) error {
@@ -33,7 +35,7 @@ func (w *World) polledMoreOften(ctx context.Context, more, less int) error {
 	return w.pollsAsSet(less)
 }
 
-// polled waits for the next poll of a node, and for one that is not its first: between the first and the
+// polled waits for the next poll of a node after a moment, and for one that is not its first: between the first and the
 // second lies less than an interval.
 func (w *World) polled(ctx context.Context, node int, since time.Time) error {
 	next := func() bool { return len(w.polls(node, since)) > 0 && len(w.polls(node, time.Time{})) > 1 }
