@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -33,12 +34,12 @@ type flags struct {
 	file        string
 	addressFile string
 	defects     []string
-	output      string
+	output      format
 }
 
 // command is everything that can be typed.
 func command() *cobra.Command {
-	f := &flags{}
+	f := &flags{output: "text"}
 	root := &cobra.Command{
 		Use:   "gateway",
 		Short: "Run one node of the reference gateway",
@@ -56,34 +57,46 @@ Exit status: 0 good; 1 not ready (health); 64 command line or configuration; 70 
 	root.Flags().StringVar(&f.addressFile, "address-file", "", "write where the node listens into this `file`, as JSON")
 	root.Flags().StringArrayVar(&f.defects, "defect", nil, "break the node in this one way (`name`; see gateway defects)")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		&cobra.Command{
-			Use: "migrate", Short: "Create the schema or bring it up to date", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return migrate(cmd.OutOrStdout(), f) },
-		},
-		jsonable(f, &cobra.Command{
-			Use: "config", Short: "Show what is in force, secrets hidden", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return showConfig(cmd.OutOrStdout(), f) },
-		}),
-		healthCommand(f),
-		jsonable(f, &cobra.Command{
-			Use: "defects", Short: "List the ways to break a node on purpose", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return showDefects(cmd.OutOrStdout(), f) },
-		}),
-		&cobra.Command{
-			Use: "version", Short: "Show the version", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "tidemark reference gateway %s (%s)\n", version, runtime.Version())
-				return err
-			},
-		},
-	)
+	sub := func(use, short string, run func(w io.Writer, f *flags) error) *cobra.Command {
+		c := &cobra.Command{
+			Use: use, Short: short, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.OutOrStdout(), f) },
+		}
+		root.AddCommand(c)
+		return c
+	}
+	sub("migrate", "Create the schema or bring it up to date", runMigrate)
+	jsonable(f, sub("config", "Show what is in force, secrets hidden", showConfig))
+	sub("health", "0 when the node answers and is ready, else 1", showHealth).
+		Flags().StringVar(&f.addressFile, "address-file", "", "find the node by the `file` that it wrote")
+	jsonable(f, sub("defects", "List the ways to break a node on purpose", showDefects))
+	sub("version", "Show the version", func(w io.Writer, _ *flags) error {
+		_, err := fmt.Fprintf(w, "tidemark reference gateway %s (%s)\n", version, runtime.Version())
+		return err
+	})
 	return root
 }
 
-func jsonable(f *flags, cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text or json")
-	return cmd
+func jsonable(f *flags, cmd *cobra.Command) {
+	cmd.Flags().VarP(&f.output, "output", "o", "text or json")
+}
+
+// A format is how a command prints: "text" or "json".
+type format string
+
+// String is the format's word.
+func (f *format) String() string { return string(*f) }
+
+// Type is what the help calls it.
+func (f *format) Type() string { return "format" }
+
+// Set takes one of the two words.
+func (f *format) Set(v string) error {
+	if v != "text" && v != "json" {
+		return errors.New("want text or json")
+	}
+	*f = format(v)
+	return nil
 }
 
 // flagError names the flag that was probably meant.
@@ -131,26 +144,30 @@ func runNode(f *flags) error {
 	return nil
 }
 
-func migrate(w io.Writer, f *flags) error {
+func runMigrate(w io.Writer, f *flags) error {
 	cfg, err := load(f)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(context.Background(), migrateTimeout)
-	defer stop()
-	s, err := store.Open(store.Options{
-		Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(nil, cfg.NodeID)),
-		Log: newLog(os.Stderr, cfg.Level()),
-	})
-	if err != nil {
-		return failure{exitInternal, err}
-	}
-	defer s.Close()
-	if err := s.Migrate(ctx); err != nil {
+	if err := migrate(context.Background(), cfg, newLog(os.Stderr, cfg.Level())); err != nil {
 		return failure{exitInternal, err}
 	}
 	_, err = fmt.Fprintln(w, "the schema is up to date")
 	return err
+}
+
+// migrate creates the schema or brings it up to date; several nodes may do so at once.
+func migrate(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	ctx, stop := context.WithTimeout(ctx, migrateTimeout)
+	defer stop()
+	s, err := store.Open(store.Options{
+		Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(nil, cfg.NodeID)), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Migrate(ctx)
 }
 
 func showConfig(w io.Writer, f *flags) error {
@@ -199,34 +216,26 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-func healthCommand(f *flags) *cobra.Command {
-	var addressFile string
-	cmd := &cobra.Command{
-		Use: "health", Short: "0 when the node answers and is ready, else 1", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			url, err := statusURL(f, addressFile)
-			if err != nil {
-				return err
-			}
-			ctx, stop := context.WithTimeout(cmd.Context(), healthTimeout)
-			defer stop()
-			message, err := askReady(ctx, url)
-			if err != nil {
-				return failure{exitFailed, err}
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), message)
-			return err
-		},
+func showHealth(w io.Writer, f *flags) error {
+	url, err := statusURL(f)
+	if err != nil {
+		return err
 	}
-	cmd.Flags().StringVar(&addressFile, "address-file", "", "find the node by the `file` that it wrote")
-	return cmd
+	ctx, stop := context.WithTimeout(context.Background(), healthTimeout)
+	defer stop()
+	message, err := askReady(ctx, url)
+	if err != nil {
+		return failure{exitFailed, err}
+	}
+	_, err = fmt.Fprintln(w, message)
+	return err
 }
 
 // statusURL is where the node's status listener is: as the node wrote it, or as configured.
-func statusURL(f *flags, addressFile string) (string, error) {
-	if addressFile != "" {
+func statusURL(f *flags) (string, error) {
+	if f.addressFile != "" {
 		var at struct{ Status []string }
-		data, err := os.ReadFile(addressFile)
+		data, err := os.ReadFile(f.addressFile)
 		if err == nil {
 			err = json.Unmarshal(data, &at)
 		}
@@ -234,7 +243,7 @@ func statusURL(f *flags, addressFile string) (string, error) {
 			err = errors.New("the node has no status listener")
 		}
 		if err != nil {
-			return "", failure{exitFailed, fmt.Errorf("read %s: %w", addressFile, err)}
+			return "", failure{exitFailed, fmt.Errorf("read %s: %w", f.addressFile, err)}
 		}
 		return "http://" + at.Status[0], nil
 	}
@@ -242,18 +251,22 @@ func statusURL(f *flags, addressFile string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, l := range cfg.StatusListen {
-		host, port, _ := net.SplitHostPort(l.Address)
-		if ip := net.ParseIP(host); ip.IsUnspecified() {
-			host = "127.0.0.1"
-		}
-		scheme := "http"
-		if l.TLS {
-			scheme = "https"
-		}
-		return scheme + "://" + net.JoinHostPort(host, port), nil
+	if len(cfg.StatusListen) == 0 {
+		return "", failure{exitUsage, errors.New("configuration: status_listen is off, so the node cannot be asked")}
 	}
-	return "", failure{exitUsage, errors.New("configuration: status_listen is off, so the node cannot be asked")}
+	l := cfg.StatusListen[0]
+	host, port, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return "", failure{exitUsage, err}
+	}
+	if net.ParseIP(host).IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http"
+	if l.TLS {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port), nil
 }
 
 // askReady gives the node's own word for being ready, or why it is not.

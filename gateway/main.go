@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"tidemark/gateway/config"
@@ -89,19 +90,32 @@ func newLog(w io.Writer, level slog.Leveler) *slog.Logger {
 	}))
 }
 
-// signals ends the context with the first SIGTERM, SIGINT or SIGQUIT; the second does what it does
-// to any process. SIGHUP changes nothing and is told so.
-func signals(log *slog.Logger) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
-	context.AfterFunc(ctx, stop)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	go func() { // as long as the process: SIGHUP must not end a node that is draining
-		for range hangups {
-			log.Warn("SIGHUP is not supported: restart the node to load its configuration again")
+// signals gives a context that the first SIGTERM, SIGINT or SIGQUIT ends; the second does what it
+// does to any process. SIGHUP changes nothing and is told so. The function ends all that.
+func signals(log *slog.Logger) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	incoming := make(chan os.Signal, 4)
+	signal.Notify(incoming, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		for s := range incoming {
+			switch {
+			case s == syscall.SIGHUP:
+				log.Warn("SIGHUP is not supported: restart the node to load its configuration again")
+			case ctx.Err() == nil:
+				cancel()
+			default:
+				signal.Reset(s)
+				_ = syscall.Kill(os.Getpid(), s.(syscall.Signal))
+			}
 		}
-	}()
-	return ctx, stop
+	})
+	return ctx, func() {
+		cancel()
+		signal.Stop(incoming)
+		close(incoming)
+		listening.Wait()
+	}
 }
 
 // A failure carries the exit code that it ends the process with.

@@ -3,7 +3,7 @@
 //
 // A property is one line in one table (properties.go). From that table come the parser, the
 // messages about bad values, [Config.Validate] and [Config.Dump]; a value outside its bounds never
-// gets past [Load].
+// gets past [Load]. The tables of properties and of defects are what makes the package long.
 package config
 
 import (

@@ -5,7 +5,7 @@ import "tidemark/gateway/schema"
 // A PluginSchema is what the catalog has to know of a plugin.
 type PluginSchema struct {
 	Name       string
-	Config     *schema.Schema // nil: it takes no configuration
+	Config     *schema.Schema // nil: its configuration is not judged
 	NoConsumer bool           // it must not be bound to a consumer
 	Protocols  []string       // the default; nil: grpc, grpcs, http, https
 	Enabled    bool           // else it is as unknown as one that does not exist

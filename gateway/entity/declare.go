@@ -179,11 +179,8 @@ func pluginSchema(plugins []PluginSchema) *s.Schema {
 		Fields: pluginFields(known),
 		Variant: func(o map[string]any) (string, *s.Schema) {
 			p := enabled(o)
-			switch {
-			case p == nil:
+			if p == nil {
 				return "config", nil
-			case p.Config == nil:
-				return "config", &s.Schema{}
 			}
 			return "config", p.Config
 		},

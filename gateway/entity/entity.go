@@ -3,6 +3,9 @@
 //
 // A [Kind] is what a store, an Admin API and a cache need to know to treat every entity alike; a
 // new entity is one declaration in a [Catalog] and, where the data plane reads it, one typed view.
+//
+// The package is longer than most: half of it is the rules of the wire for single values, each a
+// few lines that nothing else needs, and one typed view for each kind.
 package entity
 
 import (

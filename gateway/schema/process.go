@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -38,9 +39,7 @@ func errOf(t Type) string {
 // who can read the database resolves it.
 func (s *Schema) Process(in map[string]any, op Op) (map[string]any, Violations) {
 	entity := make(map[string]any, len(s.Fields))
-	for name, value := range in {
-		entity[name] = value
-	}
+	maps.Copy(entity, in)
 	bad := Violations{}
 	for _, short := range s.Shorthands {
 		s.expand(short, entity, bad)
@@ -61,12 +60,7 @@ func (s *Schema) Process(in map[string]any, op Op) (map[string]any, Violations) 
 		if f.Name == variantField {
 			value, wrong = variant.config(entity[f.Name])
 		} else {
-			sent, there := entity[f.Name]
-			if !there && s.DefaultOf != nil {
-				sent = clone(s.DefaultOf(entity, f.Name))
-				there = sent != nil
-			}
-			value, wrong = f.process(sent, there)
+			value, wrong = f.process(s.sent(entity, f.Name))
 		}
 		entity[f.Name] = value
 		if wrong != nil {
@@ -78,6 +72,16 @@ func (s *Schema) Process(in map[string]any, op Op) (map[string]any, Violations) 
 		return entity, nil
 	}
 	return entity, bad
+}
+
+// sent is what a client sent for a field, or a default that depends on what else it sent.
+func (s *Schema) sent(entity map[string]any, name string) (value any, there bool) {
+	value, there = entity[name]
+	if !there && s.DefaultOf != nil {
+		value = clone(s.DefaultOf(entity, name))
+		there = value != nil
+	}
+	return value, there
 }
 
 // expand replaces a shorthand by what it stands for.

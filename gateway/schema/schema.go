@@ -3,6 +3,9 @@
 //
 // A declaration is plain data. [Schema.Process] turns what a client sent into what is stored, or
 // says in the wire's own words what is wrong with it; it never panics, whatever the client sent.
+//
+// It is longer than most packages, since every type of value has its own conversion, limits and way
+// to nest messages, and a second place that knew them would soon say something else.
 package schema
 
 import (

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets this test's binary be the gateway, so that a node can be a process of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv("TIDEMARK_TEST_GATEWAY") == "1" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// gateway prepares a process; the database that it gets is away unless environ says otherwise.
+func gateway(t *testing.T, environ []string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(stop)
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append([]string{
+		"TIDEMARK_TEST_GATEWAY=1", "KONG_PG_PORT=1", "KONG_PROXY_LISTEN=127.0.0.1:0, 127.0.0.1:0 ssl http2",
+		"KONG_ADMIN_LISTEN=127.0.0.1:0 reuseport backlog=9", "KONG_STATUS_LISTEN=127.0.0.1:0", "KONG_DB_UPDATE_FREQUENCY=0.05",
+	}, environ...)
+	return cmd
+}
+
+func TestCommandLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kong.conf")
+	if err := os.WriteFile(file, []byte("db_cache_ttl = 7\npg_password = s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range []struct {
+		says    string
+		environ []string
+		args    []string
+		code    int
+		out     string // in what it printed on either stream
+	}{
+		{"version", nil, []string{"version"}, 0, "tidemark reference gateway"},
+		{"a file is read", nil, []string{"config", "-c", file}, 0, "db_cache_ttl = 7\n"},
+		{"the environment is over it", []string{"KONG_DB_CACHE_TTL=8"}, []string{"config", "-c", file}, 0, "db_cache_ttl = 8\n"},
+		{"secrets are hidden", nil, []string{"config", "-c", file}, 0, "pg_password = ******\n"},
+		{"configuration as JSON", nil, []string{"config", "-o", "json"}, 0, `"db_update_frequency": 0.05`},
+		{"an unknown name warns", []string{"KONG_PG_HOTS=x"}, []string{"config"}, 0, "level=warn msg=configuration warning=\"KONG_PG_HOTS is not known; the nearest name is KONG_PG_HOST\""},
+		{"a bad value", []string{"KONG_PG_PORT=x"}, nil, 64, `KONG_PG_PORT is "x": want a whole number from 1 to 65535`},
+		{"an unknown flag", nil, []string{"--adress-file", "x"}, 64, "the nearest is --address-file"},
+		{"an unknown command", nil, []string{"migrat"}, 64, "migrat"},
+		{"an argument too many", nil, []string{"migrate", "now"}, 64, "now"},
+		{"an unknown defect", nil, []string{"--defect", "skip-events"}, 64, "the nearest name is skip-event"},
+		{"an unknown plugin", []string{"KONG_PLUGINS=bundled,example"}, nil, 64, "the nearest name is"},
+		{"defects", nil, []string{"defects"}, 0, "skip-event"},
+		{"a missing file", nil, []string{"-c", file + ".gone"}, 64, "no such file"},
+		{"health of a node that is not there", []string{"KONG_STATUS_LISTEN=127.0.0.1:1"}, []string{"health"}, 1, "refused"},
+		{"health without a status listener", []string{"KONG_STATUS_LISTEN=off"}, []string{"health"}, 64, "status_listen"},
+		{"an address that cannot be had", []string{"KONG_ADMIN_LISTEN=192.0.2.1:1"}, nil, 70, "open admin listener"},
+		{"an address file that cannot be written", nil, []string{"--address-file", file + "/x"}, 70, "write address file"},
+		{"migrate without a database", nil, []string{"migrate"}, 70, "refused"},
+	} {
+		t.Run(rule.says, func(t *testing.T) {
+			out, err := gateway(t, rule.environ, rule.args...).CombinedOutput()
+			code := 0
+			if exit := (&exec.ExitError{}); errors.As(err, &exit) {
+				code = exit.ExitCode()
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if code != rule.code || !strings.Contains(string(out), rule.out) {
+				t.Errorf("exit %d, want %d, and %q in:\n%s", code, rule.code, rule.out, out)
+			}
+			if strings.Contains(string(out), "s3cret") {
+				t.Errorf("a secret was printed:\n%s", out)
+			}
+		})
+	}
+}
+
+func TestDefectsAsJSON(t *testing.T) {
+	out, err := gateway(t, nil, "defects", "-o", "json").Output()
+	var list []struct{ Name, Breaks string }
+	if err = errors.Join(err, json.Unmarshal(out, &list)); err != nil || len(list) < 10 || list[0].Breaks == "" {
+		t.Errorf("%v in %s", err, out)
+	}
+}
+
+// A running node is a child process and where it listens.
+type running struct {
+	*exec.Cmd
+	Proxy, Admin, Status []string
+	PID                  int
+	file                 string
+	log                  *bytes.Buffer
+}
+
+// startNode runs a node whose database is away, and waits for its address file.
+func startNode(t *testing.T) *running {
+	t.Helper()
+	r := &running{file: filepath.Join(t.TempDir(), "addresses"), log: &bytes.Buffer{}}
+	r.Cmd = gateway(t, nil, "--address-file", r.file)
+	r.Stderr = r.log
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		data, err := os.ReadFile(r.file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err = errors.Join(err, json.Unmarshal(data, r)); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	return nil
+}
+
+func (r *running) get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if secure := strings.HasPrefix(url, "https:"); secure != (answer.ProtoMajor == 2) {
+		t.Errorf("%s answers by %s", url, answer.Proto)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+// ended waits for the process and gives its exit code, or minus the signal that ended it.
+func (r *running) ended(t *testing.T) int {
+	t.Helper()
+	err := r.Wait()
+	if err == nil {
+		return 0
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
+		return -int(status.Signal())
+	}
+	return exit.ExitCode()
+}
+
+func TestANodeWaitsForItsDatabaseAndSaysSo(t *testing.T) {
+	r := startNode(t)
+	if len(r.Proxy) != 2 || len(r.Admin) != 1 || len(r.Status) != 1 || r.PID != r.Process.Pid {
+		t.Errorf("addresses %+v", r)
+	}
+	if code, body := r.get(t, "http://"+r.Status[0]+"/status/ready"); code != 503 || !strings.Contains(body, "failed to connect to database") {
+		t.Errorf("ready: %d %s", code, body)
+	}
+	if code, body := r.get(t, "http://"+r.Admin[0]+"/status"); code != 200 || !strings.Contains(body, `"reachable":false`) {
+		t.Errorf("status: %d %s", code, body)
+	}
+	for _, url := range []string{"http://" + r.Proxy[0], "https://" + r.Proxy[1]} {
+		if code, body := r.get(t, url+"/x"); code != 503 || !strings.Contains(body, "no configuration loaded yet") {
+			t.Errorf("%s: %d %s", url, code, body)
+		}
+	}
+	out, err := gateway(t, nil, "health", "--address-file", r.file).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "not ready: failed to connect to database") {
+		t.Errorf("health: %v %s", err, out)
+	}
+	if err := r.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := r.get(t, "http://"+r.Admin[0]+"/status"); code != 200 {
+		t.Errorf("after SIGHUP: %d", code)
+	}
+	began := time.Now()
+	idle, err := net.Dial("tcp", r.Proxy[0]) // a connection without a request must not delay the end
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ended(t); code != 0 || time.Since(began) > 4*time.Second {
+		t.Errorf("ended with %d after %v", code, time.Since(began))
+	}
+	for _, want := range []string{"SIGHUP is not supported", "level=notice msg=\"node started\"", "level=notice msg=\"node stopped\""} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("%q is not in the log:\n%s", want, r.log)
+		}
+	}
+}
+
+// slowRequest sends half a request to the Admin API, and returns once the node is reading it.
+func slowRequest(t *testing.T, r *running) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", r.Admin[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(c, "POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatal(line, err)
+	}
+	return c
+}
+
+func TestARequestInFlightEnds(t *testing.T) {
+	r := startNode(t)
+	c := slowRequest(t, r)
+	defer c.Close()
+	if err := r.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	for { // until the node takes no more
+		other, err := net.Dial("tcp", r.Admin[0])
+		if err != nil {
+			break
+		}
+		other.Close()
+	}
+	fmt.Fprint(c, "nope")
+	answer, err := io.ReadAll(c)
+	if err != nil || !strings.Contains(string(answer), "400 Bad Request") {
+		t.Errorf("in flight: %v %s", err, answer)
+	}
+	if code := r.ended(t); code != 0 {
+		t.Errorf("ended with %d", code)
+	}
+}
+
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	r := startNode(t)
+	c := slowRequest(t, r)
+	defer c.Close()
+	began := time.Now()
+	if err := r.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		other, err := net.Dial("tcp", r.Admin[0])
+		if err != nil {
+			break
+		}
+		other.Close()
+	}
+	if err := r.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ended(t); code != -int(syscall.SIGINT) || time.Since(began) > 4*time.Second {
+		t.Errorf("ended with %d after %v", code, time.Since(began))
+	}
+}
