@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tidemark/gateway/entity"
+	"tidemark/gateway/schema"
 )
 
 // Insert creates o and returns what was stored. A refusal by the database is an *Error.
@@ -166,13 +168,19 @@ func (c Change) stored(tab *table) (Change, error) {
 	return c, nil
 }
 
-// queueInsert adds the INSERT of o; into stays nil when no row was stored.
+// queueInsert adds the INSERT of o; into becomes o when a row was stored. Nothing is returned by the
+// server: what it would say is what it was told, and costs as much as the rest of the write.
 func (t *tx) queueInsert(b *pgx.Batch, tab *table, o entity.Object, conflict string, into *entity.Object) error {
 	args, err := tab.arguments(o, t.workspace)
 	if err != nil {
 		return err
 	}
-	b.Queue(tab.insert+conflict+" RETURNING "+tab.list, args...).Query(tab.one(into))
+	b.Queue(tab.insert+conflict, args...).Exec(func(ct pgconn.CommandTag) error {
+		if ct.RowsAffected() == 1 {
+			*into = o
+		}
+		return nil
+	})
 	return nil
 }
 
@@ -213,34 +221,44 @@ func (t *table) one(into *entity.Object) func(pgx.Rows) error {
 	}
 }
 
-// resolve copies o and replaces what names a parent by another key than its id. The parent is
-// locked, so that it stays until the commit.
+// resolve copies o, writes its ids as the database will, since cache keys are made of them, and
+// replaces what names a parent by another key than its id. Such a parent is locked, so that it stays.
 func (t *tx) resolve(tab *table, o entity.Object) (entity.Object, error) {
 	o = maps.Clone(o)
+	if id, err := uuid.Parse(entity.Value(o, "id")); err == nil {
+		o["id"] = id.String()
+	}
 	for _, c := range tab.columns {
 		parent, _ := o[c.field.Name].(map[string]any)
 		if c.form != foreign || parent == nil {
 			continue
 		}
-		above := t.s.tables[c.field.Reference]
-		if id, ok := parent["id"].(string); ok && above != nil && uuid.Validate(id) == nil {
-			continue
-		}
-		if parent["id"] != nil || above == nil || above.kind.EndpointKey == "" {
-			return nil, dangling(c.field, parent)
-		}
-		by := entity.Key{Field: above.kind.EndpointKey}
-		by.Value, _ = parent[by.Field].(string)
-		id, err := t.find(above, by)
+		id, err := t.parent(c.field, parent)
 		if err != nil {
 			return nil, err
-		}
-		if id == "" {
-			return nil, unresolved(c.field, by)
 		}
 		o[c.field.Name] = map[string]any{"id": id}
 	}
 	return o, nil
+}
+
+// parent is the id of what a foreign field names.
+func (t *tx) parent(f *schema.Field, named map[string]any) (string, error) {
+	above := t.s.tables[f.Reference]
+	id, given := named["id"].(string)
+	switch parsed, err := uuid.Parse(id); {
+	case given && above != nil && err == nil:
+		return parsed.String(), nil
+	case given || above == nil || above.kind.EndpointKey == "":
+		return "", dangling(f, named)
+	}
+	by := entity.Key{Field: above.kind.EndpointKey}
+	by.Value, _ = named[by.Field].(string)
+	id, err := t.find(above, by)
+	if err == nil && id == "" {
+		err = unresolved(f, by)
+	}
+	return id, err
 }
 
 // find is the id that by addresses, locked against deletion; "" when there is none.
