@@ -3,8 +3,8 @@
 // The tree of endpoints is derived from the entity catalogue: a kind's collection, its entries by
 // id or endpoint key, and both again under every kind that it refers to. A write is answered after
 // its store says that it is committed and applied to this node, so that the next request to this
-// node, to either of its planes, sees it. Reads ask the primary and say nothing about the caches of
-// the data plane, except /cache, which shows one node's cache and never loads.
+// node, to either of its planes, sees it (CLU-13). Reads ask the primary and say nothing about the caches of
+// the data plane (CLU-02), except /cache, which shows one node's cache and never loads (CLU-59).
 //
 // Bad input is answered with the error object of the Admin API and a status below 500. A panic in
 // a handler costs its request a 500 and a log line, never the process.

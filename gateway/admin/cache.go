@@ -6,7 +6,7 @@ import (
 	"tidemark/gateway/entity"
 )
 
-// cached shows what this node holds under a key, which is the path's last segment as it came.
+// cached shows what this node holds under a key, which is the path's last segment as it came (CLU-59).
 func (a *api) cached(c *call) (answer, error) {
 	value, found := a.Cache.Peek(c.params[0])
 	if !found {
@@ -16,12 +16,13 @@ func (a *api) cached(c *call) (answer, error) {
 	return ok(shown), err
 }
 
+// drop forgets a hit or a miss by hand (CLU-60); that there was none is no error.
 func (a *api) drop(c *call) (answer, error) {
 	a.Cache.Drop(c.params[0])
 	return noContent, nil
 }
 
-// purge empties the cache of this node, and of no other.
+// purge empties the cache of this node, and of no other (CLU-58a).
 func (a *api) purge(c *call) (answer, error) {
 	a.Cache.DropAll()
 	if a.PurgeAll != nil {
