@@ -1,167 +1,286 @@
-// Package cluster brings up the nodes under test with all that they need, and takes them down again.
+// Package cluster brings up the nodes under test with all that they need, lets them be disturbed, and
+// takes them down again.
+//
+// A [Driver] has cells: private places with a database, a service for gateways to stand before, and wires.
+// In a cell a scenario starts a [Cluster] of nodes with the settings that it wants. Nodes are real
+// processes, seen only from outside. Every link runs through a proxy from the first moment on, so
+// that a fault never moves an address.
+//
+// Nothing outlives the run, however it ends: processes die with it, and its folder is swept by the
+// next one at the latest.
 package cluster
 
 import (
 	"context"
-	"log/slog"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
 	"time"
 
+	"tidemark/fixtures/postgres"
 	"tidemark/fixtures/upstream"
 	"tidemark/history"
 	"tidemark/target"
 	"tidemark/toxics"
 )
 
-// Options say what is run, and where.
-type Options struct {
-	Target  *target.Target
-	Program string   // the product's program; a path
-	Defects []string // each given to every node
-	Cells   int      // at most so many clusters at once; default 16
-	Dir     string   // node logs that are not told another place
-	Log     *slog.Logger
-}
-
-// A SetupError says that the target could not be brought up.
+// A SetupError says that the target could not be brought up: nothing was learned about it.
 type SetupError struct{ Err error }
 
 func (e *SetupError) Error() string { return "set up: " + e.Err.Error() }
 func (e *SetupError) Unwrap() error { return e.Err }
 
-// An UnsupportedError says what the target or the driver cannot do.
+// An UnsupportedError says what the target, or this way to run it, cannot do.
 type UnsupportedError struct{ Why string }
 
 func (e *UnsupportedError) Error() string { return "unsupported: " + e.Why }
 
-// A Driver runs clusters on this machine.
-type Driver struct{}
-
-// Open prepares what all cells share.
-func Open(ctx context.Context, o Options) (*Driver, error) { return &Driver{}, nil }
-
-// Cell waits for a clean cell.
-func (d *Driver) Cell(ctx context.Context) (*Cell, error) { return &Cell{}, nil }
-
-// Close ends all.
-func (d *Driver) Close() error { return nil }
-
-// A Cell is one private place for a cluster.
-type Cell struct{}
-
-// Number returns which one it is, from 1.
-func (c *Cell) Number() int { return 0 }
-
 // Spec is what a scenario asks for.
 type Spec struct {
-	Nodes      int
-	Replica    bool
-	Settings   map[string]string         // the product's property names; see target.Resolve
-	PerNode    map[int]map[string]string // over Settings, node from 1
-	ConfigFile string                    // a file in the product's format, handed to every node
-	Dir        string                    // where node logs go
-	Record     func(history.Entry)       // told of starts, stops, faults; may be nil
+	Nodes    int
+	Replica  bool
+	Settings map[string]string         // the product's property names
+	PerNode  map[int]map[string]string // over Settings; nodes from 1
+
+	// ConfigFile is a file in the product's own format that every node is given. What it says is not
+	// also said by a variable, unless Settings or PerNode do.
+	ConfigFile string
+
+	// Dir is where the nodes' logs go; "" is a folder of the driver's that goes with it.
+	Dir string
+
+	// Record is told of nodes that start and end, and of faults. It may be nil.
+	Record func(history.Entry)
 }
 
-// Start brings up a cluster in the cell.
-func (c *Cell) Start(ctx context.Context, s Spec) (*Cluster, error) { return &Cluster{}, nil }
+// A Cluster is a set of nodes, their database, and the wires. Safe for concurrent use.
+type Cluster struct {
+	cell  *Cell
+	spec  Spec
+	dir   string // for what the nodes need and nobody reads later
+	nodes []*Node
 
-// Release ends the cluster and cleans the cell for the next.
-func (c *Cell) Release(ctx context.Context) error { return nil }
+	mu          sync.Mutex
+	inflictions []*Infliction
+	replica     *Infliction // in force
+	stopped     bool
+}
 
-// A Cluster is a set of nodes, their database, and the wires.
-type Cluster struct{}
+// Start brings up a cluster and returns when every node is ready. Settings that the product does not
+// have or cannot be given are an [UnsupportedError]; a node that does not come up is a [SetupError] with the end of its log.
+func (c *Cell) Start(ctx context.Context, s Spec) (*Cluster, error) {
+	if c.running != nil {
+		return nil, errors.New("start a cluster: the cell has one")
+	}
+	cl := &Cluster{cell: c, spec: s}
+	if err := cl.setUp(ctx); err != nil {
+		_ = cl.Stop(context.WithoutCancel(ctx))
+		var unsupported *UnsupportedError
+		if errors.As(err, &unsupported) {
+			return nil, err
+		}
+		return nil, &SetupError{Err: err}
+	}
+	c.running = cl
+	return cl, nil
+}
+
+func (c *Cluster) setUp(ctx context.Context) error {
+	var err error
+	if c.dir, err = os.MkdirTemp(c.cell.driver.dir, fmt.Sprintf("cell%d-", c.cell.number)); err != nil {
+		return err
+	}
+	if c.spec.Dir == "" && c.cell.driver.o.Dir != "" {
+		c.spec.Dir = filepath.Join(c.cell.driver.o.Dir, filepath.Base(c.dir))
+	}
+	if c.spec.Dir == "" {
+		c.spec.Dir = c.dir
+	}
+	if c.spec.Dir, err = filepath.Abs(c.spec.Dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.spec.Dir, 0o755); err != nil {
+		return err
+	}
+	if c.spec.Replica {
+		if err := c.cell.addReplica(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range c.spec.Nodes {
+		n := &Node{cluster: c, number: i + 1}
+		if n.settings, n.said, err = c.settings(i + 1); err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	return together(c.nodes, func(n *Node) error { return n.setUp(ctx) })
+}
+
+// settings resolves a node's settings, and finds which of them its configuration file says.
+func (c *Cluster) settings(node int) (target.Settings, []string, error) {
+	t := c.cell.driver.o.Target
+	settings, err := t.Resolve(c.spec.PerNode[node], c.spec.Settings)
+	var fixed *target.FixedError
+	if errors.As(err, &fixed) {
+		return settings, nil, &UnsupportedError{Why: fixed.Error()}
+	}
+	if err != nil || c.spec.ConfigFile == "" {
+		return settings, nil, err
+	}
+	text, err := os.ReadFile(c.spec.ConfigFile)
+	if err != nil {
+		return settings, nil, err
+	}
+	var said []string
+	for _, name := range slices.Sorted(maps.Keys(t.Settings)) {
+		_, stated := c.spec.Settings[name]
+		_, own := c.spec.PerNode[node][name]
+		key := name
+		if k, found := t.Start.ConfigKeys[name]; found {
+			key = k
+		}
+		line := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(key) + `\s*[=:]`)
+		if !stated && !own && line.Match(text) {
+			said = append(said, name)
+		}
+	}
+	return settings, said, nil
+}
 
 // Node returns one node, from 1.
-func (c *Cluster) Node(i int) *Node { return nil }
+func (c *Cluster) Node(i int) *Node { return c.nodes[i-1] }
 
-// Nodes returns all.
-func (c *Cluster) Nodes() []*Node { return nil }
+// Nodes returns all, in order.
+func (c *Cluster) Nodes() []*Node { return slices.Clone(c.nodes) }
 
 // Upstream returns the server behind the gateway.
-func (c *Cluster) Upstream() *upstream.Server { return nil }
+func (c *Cluster) Upstream() *upstream.Server { return c.cell.upstream }
 
-// UpstreamAddr returns host:port of the wire to the upstream: what services point at.
-func (c *Cluster) UpstreamAddr() string { return "" }
+// UpstreamAddr returns host:port of the wire to the upstream: what services should point at.
+func (c *Cluster) UpstreamAddr() string { return c.cell.toUpstream.Addr() }
 
-// SQL runs the target's template on the primary.
+// SQL runs the target's template on the primary, as one transaction, past every node, and returns how
+// many rows its last statement affected or gave.
 func (c *Cluster) SQL(ctx context.Context, template string, params map[string]string) (int64, error) {
-	return 0, nil
+	statements, err := c.cell.driver.o.Target.Statements(template, params)
+	if err != nil {
+		return 0, err
+	}
+	run := make([]postgres.Statement, len(statements))
+	for i, s := range statements {
+		run[i] = postgres.Statement{SQL: s.SQL, Args: s.Args}
+	}
+	rows, err := c.cell.pair.Transaction(ctx, run...)
+	if err != nil {
+		return 0, fmt.Errorf("run sql %s: %w", template, err)
+	}
+	return rows, nil
 }
 
-// Inflict applies a fault to the replica.
-func (c *Cluster) Inflict(ctx context.Context, f toxics.Fault) (*Infliction, error) { return nil, nil }
+// ReplicaCaughtUp waits until the replica shows all that the primary holds now.
+func (c *Cluster) ReplicaCaughtUp(ctx context.Context) error { return c.cell.pair.CaughtUp(ctx) }
 
-// Heal ends the cluster's own faults.
-func (c *Cluster) Heal(ctx context.Context) error { return nil }
+// Faults tells of all that was done to the cluster, in order.
+func (c *Cluster) Faults() []history.Fault {
+	c.mu.Lock()
+	all := slices.Clone(c.inflictions)
+	c.mu.Unlock()
+	faults := make([]history.Fault, len(all))
+	for i, f := range all {
+		faults[i] = f.Fault()
+	}
+	return faults
+}
 
-// ReplicaCaughtUp waits until the replica has replayed all that the primary wrote until now.
-func (c *Cluster) ReplicaCaughtUp(ctx context.Context) error { return nil }
+// Stop heals all faults, kills the nodes and takes their wires away. The database stays as it is, for
+// whoever wants to look, until the cell is released. Again: nothing.
+func (c *Cluster) Stop(ctx context.Context) error {
+	c.mu.Lock()
+	again := c.stopped
+	c.stopped = true
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	errs := []error{c.Heal(ctx)}
+	errs = append(errs, together(c.nodes, func(n *Node) error { return n.tearDown(ctx) }))
+	if c.dir != "" {
+		errs = append(errs, os.RemoveAll(filepath.Join(c.dir, "run")))
+	}
+	return errors.Join(errs...)
+}
 
-// Stop ends the nodes.
-func (c *Cluster) Stop(ctx context.Context) error { return nil }
+func (c *Cluster) record(e history.Entry) {
+	if c.spec.Record != nil {
+		c.spec.Record(e)
+	}
+}
 
-// A Node is one process of the product.
-type Node struct{}
+// inflicted remembers a fault and records its beginning.
+func (c *Cluster) inflicted(i *Infliction) *Infliction {
+	c.mu.Lock()
+	c.inflictions = append(c.inflictions, i)
+	c.mu.Unlock()
+	c.record(history.Entry{Kind: history.KindFaultBegin, Node: i.node, Subject: i.fault.Name, Start: i.from})
+	return i
+}
 
-// Number returns which node it is, from 1.
-func (n *Node) Number() int { return 0 }
+func (c *Cluster) healed(i *Infliction) {
+	i.end(time.Now())
+	f := i.Fault()
+	c.record(history.Entry{Kind: history.KindFaultEnd, Node: f.Node, Subject: f.Name, Start: f.To, Detail: f.Evidence})
+}
 
-// ProxyURL returns http://host:port of the proxy listener, through the client wire.
-func (n *Node) ProxyURL() string { return "" }
+// together does something to all at once and waits for all.
+func together[T any](all []T, do func(T) error) error {
+	errs := make([]error, len(all))
+	var wait sync.WaitGroup
+	for i, one := range all {
+		wait.Go(func() { errs[i] = do(one) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
 
-// AdminURL returns that of the Admin API.
-func (n *Node) AdminURL() string { return "" }
+// Inflict applies a fault to the replica and returns when it is in force. One at a time.
+func (c *Cluster) Inflict(ctx context.Context, f toxics.Fault) (*Infliction, error) {
+	if f.Wire != toxics.WAL {
+		return nil, fmt.Errorf("inflict %q: it is a node's, on the wire %s", f.Name, f.Wire)
+	}
+	if !c.spec.Replica {
+		return nil, fmt.Errorf("inflict %q: the cluster has no replica", f.Name)
+	}
+	c.mu.Lock()
+	busy := c.replica != nil
+	c.mu.Unlock()
+	if busy {
+		return nil, fmt.Errorf("inflict %q: the replica is disturbed already", f.Name)
+	}
+	i, err := disturbReplica(ctx, c.cell, f)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.replica = i
+	c.mu.Unlock()
+	return c.inflicted(i), nil
+}
 
-// StatusURL returns that of the status listener.
-func (n *Node) StatusURL() string { return "" }
-
-// DirectProxyURL, DirectAdminURL and DirectStatusURL go past the client wire.
-func (n *Node) DirectProxyURL() string { return "" }
-
-// DirectAdminURL goes past the client wire.
-func (n *Node) DirectAdminURL() string { return "" }
-
-// DirectStatusURL goes past the client wire.
-func (n *Node) DirectStatusURL() string { return "" }
-
-// Inflict applies a fault to the node.
-func (n *Node) Inflict(ctx context.Context, f toxics.Fault) (*Infliction, error) { return nil, nil }
-
-// Heal ends the node's faults.
-func (n *Node) Heal(ctx context.Context) error { return nil }
-
-// Kill ends the process at once.
-func (n *Node) Kill(ctx context.Context) error { return nil }
-
-// Freeze stops the process without ending it.
-func (n *Node) Freeze(ctx context.Context) error { return nil }
-
-// Thaw lets it go on.
-func (n *Node) Thaw(ctx context.Context) error { return nil }
-
-// Terminate asks it to end and waits.
-func (n *Node) Terminate(ctx context.Context) error { return nil }
-
-// Restart ends it, where it runs, and starts it again.
-func (n *Node) Restart(ctx context.Context) error { return nil }
-
-// Running says whether the process is there.
-func (n *Node) Running() bool { return false }
-
-// Polls returns when the node's polls reached the database.
-func (n *Node) Polls() []time.Time { return nil }
-
-// LogPath returns the file that holds what the node wrote on stderr.
-func (n *Node) LogPath() string { return "" }
-
-// Env returns the environment that the node was given, NAME=value.
-func (n *Node) Env() []string { return nil }
-
-// An Infliction is a fault in force, or past.
-type Infliction struct{}
-
-// Fault tells it as the report does, with its witness so far.
-func (i *Infliction) Fault() history.Fault { return history.Fault{} }
-
-// Witnessed says whether the fault took hold, and what shows it.
-func (i *Infliction) Witnessed() (bool, string) { return false, "" }
+// Heal ends the replica's fault and waits until it has caught up. Without one: nothing.
+func (c *Cluster) Heal(ctx context.Context) error {
+	c.mu.Lock()
+	i := c.replica
+	c.replica = nil
+	c.mu.Unlock()
+	if i == nil {
+		return nil
+	}
+	defer c.healed(i)
+	return i.heal(ctx)
+}

@@ -6,7 +6,7 @@ import "time"
 // to 5 ms more). Reads on it are as fast as ever. Healing lets it catch up within milliseconds.
 func LaggingReplica(d time.Duration) Fault {
 	return Fault{
-		Name: "lagging replica", Wire: WAL, Delay: d,
+		Name: "lagging replica", Wire: WAL, Delay: d, Answers: true,
 		Toxics:  []Toxic{late(d)},
 		Explain: "The replica shows everything late by a duration; reads on it are as fast as ever. After healing it catches up within milliseconds.",
 	}

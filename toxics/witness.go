@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,7 +15,9 @@ import (
 const (
 	answerWithin = time.Second           // in which a sound wire answers a canary
 	shortest     = 20 * time.Millisecond // of a silence that means something
-	grace        = 100 * time.Millisecond
+	grace        = 100 * time.Millisecond // for what was under way when a fault began
+	tooEarly     = 50 * time.Millisecond
+	tooLate      = 300 * time.Millisecond
 )
 
 // sslRequest asks a PostgreSQL server whether it speaks TLS. It answers with one byte, needs no user,
@@ -72,6 +75,9 @@ func (d *Disturbance) note(good bool, yes, no string) {
 
 var say = fmt.Sprintf
 
+// Name returns the disturbed wire's name.
+func (d *Disturbance) Name() string { return d.proxy.Name() }
+
 // Heal ends the fault. clientGone says that the process at the wire's near end died. It waits for at most
 // a second for the canaries to show that the wire is sound again. Again: nothing.
 func (d *Disturbance) Heal(ctx context.Context, clientGone bool) error {
@@ -94,38 +100,55 @@ func (d *Disturbance) Heal(ctx context.Context, clientGone bool) error {
 	return nil
 }
 
-// during looks at the canaries just before the fault ends.
+// during waits until silence means something, and keeps what the canaries see just before the fault ends.
 func (d *Disturbance) during(ctx context.Context) {
-	least := shortest
-	if delay := d.fault.Delay; delay > 0 {
-		least = 0 // the answer may be under way
-	}
-	if rest := time.Until(d.asked.Add(least)); rest > 0 {
+	rest := time.Until(d.asked.Add(shortest))
+	if d.fault.Delay == 0 && rest > 0 { // else the answer may be under way
+		timer := time.NewTimer(rest)
+		defer timer.Stop()
 		select {
-		case <-time.After(rest):
+		case <-timer.C:
 		case <-ctx.Done():
 		}
 	}
-	window := time.Since(d.asked)
+	for _, f := range d.look() {
+		d.note(f.good, f.text, f.text)
+	}
+}
+
+type finding struct {
+	good bool
+	text string
+}
+
+// look judges what the canaries have seen of the fault until now.
+func (d *Disturbance) look() (all []finding) {
+	window := time.Since(d.asked).Round(time.Millisecond)
 	for _, c := range []*canary{d.old, d.young} {
 		if c == nil {
 			continue
 		}
 		at, err := c.peek()
-		switch took := at.Sub(d.asked); {
+		took := at.Sub(d.asked)
+		silent := errors.Is(err, errSilent)
+		switch {
+		case d.fault.Down && err != nil && !silent:
+			all = append(all, finding{true, "a canary's connection was closed"})
 		case d.fault.Down:
-			d.note(err != nil && !errors.Is(err, errSilent), "a canary's connection was closed", "a canary's connection stayed open")
+			all = append(all, finding{false, "a canary's connection stayed open"})
 		case d.fault.Delay > 0 && err == nil:
-			saw := say("a canary was answered after %v", took.Round(time.Millisecond))
-			d.note(Within(took, d.fault.Delay), saw, saw)
+			all = append(all, finding{Within(took, d.fault.Delay), say("a canary was answered after %v", took.Round(time.Millisecond))})
+		case silent:
+			all = append(all, finding{d.fault.Delay == 0 || window < d.fault.Delay+tooLate, say("a canary heard nothing for %v", window)})
 		default:
-			d.note(errors.Is(err, errSilent), say("a canary heard nothing for %v", window.Round(time.Millisecond)), say("a canary was not kept waiting (%v)", err))
+			all = append(all, finding{false, say("a canary was not kept waiting (%v)", err)})
 		}
 	}
 	if d.fault.Answers && d.fault.Delay == 0 {
 		last := d.proxy.quietSince().Sub(d.asked)
-		d.note(last <= grace, "the server sent nothing", say("the server still sent something %v into the fault", last))
+		all = append(all, finding{last <= grace, say("the server last sent something %v after the fault began", max(0, last))})
 	}
+	return all
 }
 
 // after looks at them, and at a new one, when it has ended.
@@ -148,7 +171,7 @@ func (d *Disturbance) after(ctx context.Context, clientGone bool) {
 // Within says whether what was delayed by a fault came as late as it should: up to 50 ms less, and 300
 // ms more, are the machine's.
 func Within(took, delay time.Duration) bool {
-	return took >= delay-50*time.Millisecond && took <= delay+300*time.Millisecond
+	return took >= delay-tooEarly && took <= delay+tooLate
 }
 
 // Witnessed says whether the fault took hold as far as is known now, and, once it was healed, whether it
@@ -156,10 +179,20 @@ func Within(took, delay time.Duration) bool {
 func (d *Disturbance) Witnessed() (bool, []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.against) > 0 {
-		return false, append([]string(nil), d.against...)
+	against, evidence := slices.Clone(d.against), slices.Clone(d.evidence)
+	if !d.healed {
+		for _, f := range d.look() {
+			if f.good {
+				evidence = append(evidence, f.text)
+			} else {
+				against = append(against, f.text)
+			}
+		}
 	}
-	return true, append([]string(nil), d.evidence...)
+	if len(against) > 0 {
+		return false, against
+	}
+	return true, evidence
 }
 
 // errSilent says that a canary waits for an answer.
