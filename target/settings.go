@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,8 +26,8 @@ func (e *FixedError) Error() string {
 }
 
 // Resolve lays the values over each other: the first layer that states a setting wins (a scenario's
-// sentence, then --set), then the suite's default for this target, then the product's. It fails on
-// an unknown name, on a value that the unit does not allow and, with a [*FixedError], on a value
+// sentence, then --set), then the suite's default for this target, then the product's. An empty value
+// in a layer leaves the setting to the product, past the suite's default. It fails on an unknown name, on a value that the unit does not allow and, with a [*FixedError], on a value
 // that the product fixes otherwise.
 func (t *Target) Resolve(layers ...map[string]string) (Settings, error) {
 	s := Settings{values: map[string]string{}, stated: map[string]bool{}, units: map[string]string{}}
@@ -46,9 +47,26 @@ func (t *Target) Resolve(layers ...map[string]string) (Settings, error) {
 				return Settings{}, err
 			}
 			s.values[name], s.stated[name] = layer[name], true
+			if layer[name] == "" {
+				t.leave(s, name)
+			}
 		}
 	}
 	return s, nil
+}
+
+// leave gives the setting back to the product.
+func (t *Target) leave(s Settings, name string) {
+	s.values[name], s.stated[name] = string(cmp.Or(t.Settings[name].Fixed, t.Settings[name].Default)), false
+}
+
+// Nothing is a layer that leaves every setting to the product: its own defaults.
+func (t *Target) Nothing() map[string]string {
+	layer := map[string]string{}
+	for name := range t.Settings {
+		layer[name] = ""
+	}
+	return layer
 }
 
 // Check says what is wrong with giving the setting this value: an unknown name, a value that its
@@ -57,6 +75,9 @@ func (t *Target) Check(name, value string) error {
 	setting, found := t.Settings[name]
 	if !found {
 		return fmt.Errorf("set %s: the target %s has no such setting%s", name, t.Name, hint(name, keys(t.Settings)))
+	}
+	if value == "" {
+		return nil
 	}
 	if setting.Fixed != "" && value != string(setting.Fixed) {
 		return &FixedError{Name: name, Wanted: value, Fixed: string(setting.Fixed)}

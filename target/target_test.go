@@ -88,6 +88,17 @@ func TestTheFirstLayerWins(t *testing.T) {
 	}
 }
 
+func TestNothingLeavesAllToTheProduct(t *testing.T) {
+	ref := reference(t)
+	s, err := ref.Resolve(ref.Nothing(), map[string]string{"db_cache_ttl": "3"})
+	if err != nil || s.Get("db_update_frequency") != "5" || s.Get("db_cache_ttl") != "0" {
+		t.Errorf("F = %q, T = %q (%v), want 5 and 0", s.Get("db_update_frequency"), s.Get("db_cache_ttl"), err)
+	}
+	if env := ref.Environment(s, nil); len(env) > 0 {
+		t.Errorf("the environment states %v", env)
+	}
+}
+
 func TestAValueIsRefused(t *testing.T) {
 	ref := reference(t)
 	ref.Settings["fixed"] = Setting{Unit: "s", Fixed: "5"}
