@@ -11,6 +11,9 @@
 //
 // Every statement has a deadline, on the server and here, and no transaction waits for anything but
 // the database.
+//
+// It is one package although it is a long one: write, read, poll and fence share the pools and the
+// positions, and nobody else is to see these. SQL stands here and nowhere else in the gateway.
 package store
 
 import (

@@ -268,38 +268,43 @@ func (c column) decode(target any) (any, error) {
 			return (*v).Unix(), nil
 		}
 	case *[]string:
-		if *v != nil {
-			list := make([]any, len(*v))
-			for i, w := range *v {
-				list[i] = w
-			}
-			return list, nil
-		}
+		return decodeWords(*v), nil
 	case *[]byte:
 		if *v != nil {
 			return decodeDocument(*v, c.field)
 		}
 	case **float64:
-		if *v != nil {
-			return **v, nil
-		}
+		return value(*v), nil
 	case **int64:
-		if *v != nil {
-			return **v, nil
-		}
+		return value(*v), nil
 	case **bool:
-		if *v != nil {
-			return **v, nil
-		}
+		return value(*v), nil
 	case **string:
 		if *v != nil && c.form == foreign {
 			return map[string]any{"id": **v}, nil
 		}
-		if *v != nil {
-			return **v, nil
-		}
+		return value(*v), nil
 	}
 	return nil, nil
+}
+
+// value is what p points to; NULL is nil.
+func value[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
+}
+
+func decodeWords(v []string) any {
+	if v == nil {
+		return nil
+	}
+	list := make([]any, len(v))
+	for i, w := range v {
+		list[i] = w
+	}
+	return list
 }
 
 // decodeDocument reads JSON: a number is an int64 where it is whole and the schema does not say
