@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -117,6 +118,7 @@ func (w *World) misses(ctx context.Context, node int) error {
 		return err
 	}
 	deaf := w.history.Now()
+	w.resyncs[node] = w.resynced(ctx, node)
 	w.leave(node, true) // it is not asked: an entry that expires now would be kept for its age
 	err := w.missed(ctx, node)
 	if early := w.polls(node, deaf); err == nil && len(early) > 0 {
@@ -130,6 +132,28 @@ func (w *World) misses(ctx context.Context, node int) error {
 	ttl := w.settings.Duration("db_cache_ttl")
 	if took := w.history.Now().Sub(w.prepared); ttl > 0 && took > ttl/2 {
 		return history.Doubtf("missing the event took %v from the first look on, more than half the TTL", took)
+	}
+	return nil
+}
+
+// resynced returns how often a node has renewed all it knows, where it says so.
+func (w *World) resynced(ctx context.Context, node int) uint64 {
+	var status struct {
+		Tidemark struct{ Resyncs uint64 }
+	}
+	if answer, err := w.request(ctx, w.cluster.Node(node).StatusURL()+"/status"); err == nil {
+		_ = json.NewDecoder(answer.Body).Decode(&status)
+		_ = answer.Body.Close()
+	}
+	return status.Tidemark.Resyncs
+}
+
+// spoilt doubts a missed event where the node has renewed all it knows since: it then learns without the event.
+func (w *World) spoilt(ctx context.Context) error {
+	for node, before := range w.resyncs {
+		if after := w.resynced(ctx, node); after > before {
+			return history.Doubtf("node %d missed an event, but has renewed all it knows %d times since", node, after-before)
+		}
 	}
 	return nil
 }

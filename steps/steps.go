@@ -78,6 +78,7 @@ type World struct {
 	loaded    chan string    // what a load under way will show
 	workspace string
 	traffic   map[int][2]uint64 // bytes to primary and replica, by node
+	resyncs   map[int]uint64    // of nodes that missed an event, before
 	walk      []typed           // what the walk-through printed
 
 	stop   context.CancelFunc
@@ -90,7 +91,7 @@ type World struct {
 func New(env Env) *World {
 	w := &World{
 		env: env, history: history.New(time.Now), watchdog: history.NewWatchdog(time.Now), stop: func() {},
-		stated: map[string]string{}, absent: map[int]bool{}, traffic: map[int][2]uint64{},
+		stated: map[string]string{}, absent: map[int]bool{}, traffic: map[int][2]uint64{}, resyncs: map[int]uint64{},
 		client: &http.Client{
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -139,15 +140,26 @@ func (w *World) Close(ctx context.Context) {
 	if w.cluster == nil {
 		return
 	}
+	w.tellPolls()
+	spoilt := w.spoilt(ctx)
 	if err := w.cluster.Stop(ctx); err != nil && w.out.Err == nil {
 		w.out.Err = fmt.Errorf("stop the cluster: %w", err)
 	}
 	w.out.Faults = w.cluster.Faults() // healing is part of what witnesses see
-	if err := history.Witnessed(w.out.Faults); err != nil && w.judged() {
+	if err := errors.Join(history.Witnessed(w.out.Faults), spoilt); err != nil && w.judged() {
 		w.out.Err = err
 	}
 	for _, n := range w.cluster.Nodes() {
 		w.out.Logs = append(w.out.Logs, n.LogPath())
+	}
+}
+
+// tellPolls puts the polls of all nodes, which were read from their wires, into the history.
+func (w *World) tellPolls() {
+	for _, n := range w.cluster.Nodes() {
+		for _, at := range n.Polls() {
+			w.history.Record(history.Entry{Kind: history.KindPoll, Node: n.Number(), Start: at})
+		}
 	}
 }
 
