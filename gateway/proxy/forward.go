@@ -20,18 +20,21 @@ var errTimeout = errors.New("service timed out")
 
 // forward asks the service, again when it could not be reached, and gives its answer or the error
 // that stands for it. The outcome is empty when the client went away.
-func (p *passage) forward() outcome {
+func (p *passage) forward(w http.ResponseWriter) outcome {
 	p.asked = time.Now()
 	out := p.x.Upstream
-	body := &watchedBody{ReadCloser: out.Body}
-	if out.Body == http.NoBody {
-		body = nil
+	if out.Body != http.NoBody {
+		p.body = &watchedBody{ReadCloser: out.Body}
+	}
+	if p.body != nil && out.ContentLength < 0 && p.x.Client.ProtoMajor == 1 {
+		// A stream: HTTP/1 otherwise swallows the rest of it before the answer begins.
+		p.duplex = http.NewResponseController(w).EnableFullDuplex() == nil
 	}
 	var err error
 	for try := 0; try <= p.x.Service.Retries; try++ {
 		attempt := &attempt{}
 		var a *http.Response
-		if a, err = p.try(attempt, out, body); err == nil {
+		if a, err = p.try(attempt, out); err == nil {
 			p.heard = time.Now()
 			removeHopByHop(a.Header)
 			return outcome{Response: a, proxied: true}
@@ -39,7 +42,7 @@ func (p *passage) forward() outcome {
 		if p.x.Context().Err() != nil {
 			return outcome{}
 		}
-		if !retryable(out.Method, attempt.connected(), err) || !body.rewind(out) {
+		if !retryable(out.Method, attempt.connected(), err) || !p.body.rewind(out) {
 			break
 		}
 	}
@@ -83,15 +86,15 @@ func retryable(method string, connected bool, err error) bool {
 }
 
 // try sends the request once. The answer's body must be closed.
-func (p *passage) try(a *attempt, out *http.Request, body *watchedBody) (*http.Response, error) {
+func (p *passage) try(a *attempt, out *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(verifying(p.x.Context(), p.x.Service))
 	a.cancel, a.service = cancel, p.x.Service
 	req := out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:      func(httptrace.GotConnInfo) { a.got() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { a.asking(a.service.ReadTimeout) },
 	}))
-	if body != nil {
-		req.Body = body.on(a)
+	if p.body != nil {
+		req.Body = p.body.on(a)
 	}
 	a.asking(a.service.ConnectTimeout)
 	answer, err := p.o.Transport.RoundTrip(req)
@@ -223,8 +226,15 @@ func (b *timedBody) Close() error {
 // a part of it is gone.
 type watchedBody struct {
 	io.ReadCloser
-	mu   sync.Mutex
-	read bool
+	mu        sync.Mutex
+	read, eof bool
+}
+
+// ended tells whether all of it has been read.
+func (b *watchedBody) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.eof
 }
 
 // rewind makes the body ready to be sent from its start; false when that is not possible.
@@ -267,6 +277,11 @@ func (b *attemptBody) Read(to []byte) (int, error) {
 	b.watched.mu.Unlock()
 	b.a.asking(0)
 	n, err := source.Read(to)
+	if errors.Is(err, io.EOF) {
+		b.watched.mu.Lock()
+		b.watched.eof = true
+		b.watched.mu.Unlock()
+	}
 	b.a.asking(b.a.service.WriteTimeout)
 	return n, err
 }

@@ -66,6 +66,8 @@ type passage struct {
 	state   *State
 	chain   []plugin.Bound
 	matched *router.Match
+	body    *watchedBody // nil: not forwarded, or empty
+	duplex  bool         // the answer may begin before the request has ended
 }
 
 // ServeHTTP serves one request.
@@ -73,7 +75,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := &passage{handler: h, start: time.Now(), state: h.o.Live.Current()}
 	p.x = &plugin.Exchange{ID: requestID(), Client: r}
 	p.chain = p.state.Plugins.For("", "", "")
-	_ = http.NewResponseController(w).EnableFullDuplex() // refused by HTTP/2, which needs no leave
 	sent := false
 	defer func() {
 		if e := recover(); e != nil {
@@ -87,7 +88,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.send(w, outcome{Response: own(http.StatusInternalServerError, msgUnexpected, p.x.ID, accepted(r))})
 		}
 	}()
-	a := p.answer(r)
+	a := p.answer(w, r)
 	if a.Response == nil { // the client is gone
 		panic(http.ErrAbortHandler)
 	}
@@ -106,7 +107,7 @@ func requestID() string {
 }
 
 // answer finds who answers and lets it.
-func (p *passage) answer(r *http.Request) outcome {
+func (p *passage) answer(w http.ResponseWriter, r *http.Request) outcome {
 	switch refused := p.refuse(r); {
 	case refused != nil:
 		return outcome{Response: refused}
@@ -134,7 +135,7 @@ func (p *passage) answer(r *http.Request) outcome {
 	if p.x.Service == nil {
 		return p.say(http.StatusServiceUnavailable, msgNoService)
 	}
-	return p.forward()
+	return p.forward(w)
 }
 
 // say is an answer of the gateway itself.
@@ -248,6 +249,9 @@ func (p *passage) send(w http.ResponseWriter, a outcome) {
 	}
 	p.mark(header, a)
 	length(header, a.Response)
+	if p.duplex && !p.body.ended() {
+		header.Set("Connection", "close") // the rest of the request must not pass for the next one
+	}
 	for _, quiet := range []string{"Date", "Content-Type"} {
 		if _, have := header[quiet]; !have && a.proxied {
 			header[quiet] = nil // net/http would make one up
