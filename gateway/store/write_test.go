@@ -424,6 +424,36 @@ func TestAChildIsNeverForgottenByACascade(t *testing.T) {
 	}
 }
 
+// PUTs of one name and deletions of it at once: nobody fails, and there is one entity or none.
+func TestReplacingAndDeletingAtOnce(t *testing.T) {
+	t.Parallel()
+	p := primary(t)
+	s := node(t, p, nil)
+	ctx := t.Context()
+	k := s.o.Catalog.Kind("services")
+	by := entity.Key{Field: "name", Value: "s"}
+	for round := range 15 {
+		var all sync.WaitGroup
+		for range 3 {
+			o := made(t, s, "services", entity.Object{"name": "s", "host": "h"})
+			all.Go(func() {
+				if _, err := s.Upsert(ctx, k, by, o); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Go(func() {
+			if _, err := s.Delete(ctx, k, by); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Wait()
+		if n := count(t, p, "services"); n > "1" {
+			t.Errorf("round %d: %s services", round, n)
+		}
+	}
+}
+
 // Children change their fields, and their parents go, in opposite orders: nobody fails.
 func TestDeadlocksAreNotTheCallersBusiness(t *testing.T) {
 	t.Parallel()
@@ -673,6 +703,10 @@ func TestDefectsBreakWhatTheySay(t *testing.T) {
 			events(t, p)
 			_, err := s.Delete(t.Context(), s.o.Catalog.Kind("consumers"), byID(consumer))
 			return err == nil && len(events(t, p)) == 2 && count(t, p, "keyauth_credentials") == "0"
+		}},
+		"no events": {Defects{NoEvents: true}, func(t *testing.T, p *postgres.Pair, s *Store, applied *int) bool {
+			insert(t, s, "services", entity.Object{"host": "h"})
+			return *applied == 1 && len(events(t, p)) == 0
 		}},
 		"late events": {Defects{LateEvents: true}, func(t *testing.T, p *postgres.Pair, s *Store, _ *int) bool {
 			do(t, p, "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'boom'; END $$")
