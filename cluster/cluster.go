@@ -168,19 +168,34 @@ func (c *Cluster) UpstreamAddr() string { return c.cell.toUpstream.Addr() }
 // SQL runs the target's template on the primary, as one transaction, past every node, and returns how
 // many rows its last statement affected or gave.
 func (c *Cluster) SQL(ctx context.Context, template string, params map[string]string) (int64, error) {
+	rows, _, err := c.sql(ctx, template, params)
+	return rows, err
+}
+
+// Value runs the template likewise and returns the first column of the first row that its last
+// statement gave, as text. No row is an error.
+func (c *Cluster) Value(ctx context.Context, template string, params map[string]string) (string, error) {
+	rows, value, err := c.sql(ctx, template, params)
+	if err == nil && rows == 0 {
+		err = fmt.Errorf("run sql %s: it found nothing", template)
+	}
+	return value, err
+}
+
+func (c *Cluster) sql(ctx context.Context, template string, params map[string]string) (int64, string, error) {
 	statements, err := c.cell.driver.o.Target.Statements(template, params)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	run := make([]postgres.Statement, len(statements))
 	for i, s := range statements {
 		run[i] = postgres.Statement{SQL: s.SQL, Args: s.Args}
 	}
-	rows, err := c.cell.pair.Transaction(ctx, run...)
+	rows, value, err := c.cell.pair.Transaction(ctx, run...)
 	if err != nil {
-		return 0, fmt.Errorf("run sql %s: %w", template, err)
+		return 0, "", fmt.Errorf("run sql %s: %w", template, err)
 	}
-	return rows, nil
+	return rows, value, nil
 }
 
 // ReplicaCaughtUp waits until the replica shows all that the primary holds now.
