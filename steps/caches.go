@@ -79,7 +79,7 @@ func (w *World) cacheKey(ctx context.Context) (string, error) {
 // keyOf fills the target's template for a kind.
 func (w *World) keyOf(ctx context.Context, kind string, parts map[string]string) (string, error) {
 	if w.workspace == "" {
-		id, err := value(ctx, w.cluster, "workspace")
+		id, err := w.cluster.Value(ctx, "workspace", nil)
 		if err != nil {
 			return "", fmt.Errorf("find the workspace: %w", err)
 		}

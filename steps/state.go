@@ -47,10 +47,11 @@ func (w *World) readyFor(ctx context.Context, c *change) error {
 	if err := w.up(ctx); err != nil {
 		return err
 	}
-	w.change, w.turns, w.key, w.prepared = c, nil, c.key, w.history.Now()
+	w.change, w.turns, w.key = c, nil, c.key
 	if err := w.call(ctx, w.those("every node")[0], c.given...); err != nil {
 		return fmt.Errorf("prepare for %s: %w", c.name, err)
 	}
+	w.prepared = w.history.Now()
 	if err := w.settle(ctx, c.looks...); err != nil {
 		return err
 	}

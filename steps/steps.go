@@ -69,7 +69,7 @@ type World struct {
 	lag      time.Duration // of the replica, as stated
 
 	change    *change        // what the scenario is about
-	prepared  time.Time      // when its state before began to be prepared
+	prepared  time.Time      // when its state before had been made, and no node had read all of it yet
 	turns     []history.Turn // what its looks see of it
 	origin    time.Time      // from when on it has to be seen: made, healed, purged, started
 	key       string         // the API key whose cache entry is spoken of
