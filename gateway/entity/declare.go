@@ -100,7 +100,7 @@ func routes() *s.Schema {
 			{Name: "request_buffering", Type: s.Boolean, Required: true, Default: true},
 			{Name: "response_buffering", Type: s.Boolean, Required: true, Default: true},
 			tagsField,
-			{Name: "service", Type: s.Foreign, Reference: "services", OnDelete: "restrict"},
+			{Name: "service", Type: s.Foreign, Reference: "services", By: "name", OnDelete: "restrict"},
 			{Name: "snis", Type: s.Set, Elements: text(checkSNI)},
 			{Name: "sources", Type: s.Set, Elements: addressPort()},
 			{Name: "destinations", Type: s.Set, Elements: addressPort()},
@@ -149,7 +149,7 @@ func keyauths() *s.Schema {
 		Name: "keyauth_credentials",
 		Fields: []s.Field{
 			idField, createdAt,
-			{Name: "consumer", Type: s.Foreign, Reference: "consumers", OnDelete: "cascade", Required: true},
+			{Name: "consumer", Type: s.Foreign, Reference: "consumers", By: "username", OnDelete: "cascade", Required: true},
 			{Name: "key", Type: s.String, Unique: true, Auto: true},
 			tagsField,
 			{Name: "ttl", Type: s.Integer, Between: []float64{0, 100_000_000}}, // seconds that remain
@@ -200,15 +200,15 @@ func pluginSchema(plugins []PluginSchema) *s.Schema {
 }
 
 func pluginFields(known func(any) error) []s.Field {
-	scope := func(singular string) s.Field {
-		return s.Field{Name: singular, Type: s.Foreign, Reference: singular + "s", OnDelete: "cascade"}
+	scope := func(singular, by string) s.Field {
+		return s.Field{Name: singular, Type: s.Foreign, Reference: singular + "s", By: by, OnDelete: "cascade"}
 	}
 	return []s.Field{
 		idField,
 		{Name: "name", Type: s.String, Required: true, Check: known},
 		{Name: "instance_name", Type: s.String, Unique: true, Check: checkName},
 		createdAt, updatedAt,
-		scope("route"), scope("service"), scope("consumer"),
+		scope("route", "name"), scope("service", "name"), scope("consumer", "username"),
 		{Name: "config", Type: s.Record, Required: true},
 		{
 			Name: "protocols", Type: s.Set, Required: true, Default: httpProtocols,

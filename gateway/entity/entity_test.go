@@ -189,6 +189,9 @@ func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range catalog.Kinds() {
 		for _, ref := range k.References() {
+			if f, parent := k.Schema.Field(ref.Field), catalog.Kind(ref.Kind); parent != nil && f.By != parent.EndpointKey {
+				t.Errorf("%s names its %s by %q, which is addressed by %q", k.Name, ref.Kind, f.By, parent.EndpointKey)
+			}
 			if !seen[ref.Kind] {
 				t.Errorf("%s comes before its parent %s", k.Name, ref.Kind)
 			}

@@ -35,8 +35,8 @@ func errOf(t Type) string {
 // Process gives the entity that is stored for what a client sent: every declared field is there,
 // defaults filled and null for the rest, integers as int64, numbers as float64, identifiers in
 // lower case. The second result is nil when all is well; the entity is of no use otherwise. in is
-// not changed. A foreign field that names its entity by another key than the id passes as it is:
-// who can read the database resolves it.
+// not changed. A foreign field that names its entity by its other key (see Field.By) passes as it
+// is: who can read the database resolves it.
 func (s *Schema) Process(in map[string]any, op Op) (map[string]any, Violations) {
 	entity := make(map[string]any, len(s.Fields))
 	maps.Copy(entity, in)
@@ -290,18 +290,16 @@ func (f *Field) mapped(in map[string]any) (any, any) {
 	return out, nil
 }
 
-// foreign keeps the id alone. Another key, such as a name, is left to be resolved.
+// foreign keeps the id alone, or the one other key, which is left to be resolved.
 func (f *Field) foreign(value any) (any, any) {
 	m, _ := value.(map[string]any)
 	id, there := m["id"]
 	if !there {
-		for key, v := range m {
-			if name, ok := v.(string); ok && len(m) == 1 {
-				if _, wrong := f.text(name); wrong != nil {
-					return value, Violations{key: wrong}
-				}
-				return m, nil
+		if name, ok := m[f.By].(string); ok && f.By != "" {
+			if _, wrong := f.text(name); wrong != nil {
+				return value, Violations{f.By: wrong}
 			}
+			return map[string]any{f.By: name}, nil
 		}
 		return value, Violations{"id": missingKey}
 	}

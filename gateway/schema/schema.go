@@ -60,6 +60,7 @@ type Field struct {
 	Values    *Field  // map
 	Fields    []Field // record
 	Reference string  // foreign: the kind it names, such as "services"
+	By        string  // foreign: the key that may stand for the id, such as "name"; empty: none
 	OnDelete  string  // foreign: "restrict" or "cascade"
 	// Check is asked last, with a value whose type and limits are right; its text is the message.
 	Check func(value any) error
