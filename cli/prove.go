@@ -60,7 +60,7 @@ func (a *app) prove(ctx context.Context, f runFlags, one bool) error {
 // quietly keeps the progress line and drops the lines of scenarios: red is what is wanted here.
 type quietly struct{ *report.Terminal }
 
-func (q quietly) Begin(r *report.Results, total int) {}
+func (q quietly) Begin(_ *report.Results, total int) { q.Expect(total) }
 
 func (q quietly) Finish(s report.Scenario) {
 	s.Verdict, s.Failure, s.Reason = report.Pass, nil, ""

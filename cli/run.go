@@ -142,8 +142,12 @@ func (a *app) options(f runFlags, observer suite.Observer) (suite.Options, error
 }
 
 // keep tells where the cluster of a failure is and waits until the run is stopped.
-func (a *app) keep(ctx context.Context, scenario, dir string) {
-	fmt.Fprintf(a.out, "\nkept: %s failed, and its cluster is up until Ctrl-C; addresses and logs of its nodes lie in %s\n", scenario, dir)
+func (a *app) keep(ctx context.Context, k suite.Kept) {
+	fmt.Fprintf(a.err, "\nkept: %s failed, and its cluster is up until Ctrl-C\n", k.Scenario)
+	for _, address := range k.Addresses {
+		fmt.Fprintln(a.err, "  "+address)
+	}
+	fmt.Fprintf(a.err, "  logs    %s\n", k.Logs)
 	<-ctx.Done()
 }
 

@@ -43,6 +43,9 @@ func (t *Terminal) Begin(r *Results, total int) {
 	}
 }
 
+// Expect adds to the number of scenarios that are to come.
+func (t *Terminal) Expect(more int) { t.total += more }
+
 // Start is told when a scenario begins.
 func (t *Terminal) Start(id string) {
 	if !slices.Contains(t.running, id) {

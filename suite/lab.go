@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cucumber/godog"
 
 	"tidemark/cluster"
+	"tidemark/history"
 	"tidemark/steps"
 	"tidemark/target"
 )
@@ -29,7 +33,7 @@ type Play struct {
 	Seed     uint64
 	Dir      string // for logs; exists
 	Settings map[string]string
-	Keep     func(dir string) // called while the cluster of a failure is still up; may be nil
+	Keep     func(addresses []string) // called while the cluster of a failure is still up; may be nil
 }
 
 // Played is what a performance came to.
@@ -82,7 +86,7 @@ func (l *localLab) Play(ctx context.Context, s Scenario, p Play) (played Played)
 	world := steps.New(steps.Env{Cell: cell, Target: l.target, Settings: p.Settings, Seed: p.Seed, Dir: p.Dir, Logger: l.log})
 	godogErr := say(ctx, s, world)
 	if godogErr != nil && p.Keep != nil {
-		p.Keep(p.Dir)
+		p.Keep(addresses(world.Outcome().History))
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
 	defer cancel()
@@ -96,6 +100,22 @@ func (l *localLab) Play(ctx context.Context, s Scenario, p Play) (played Played)
 		l.log.Warn("cell is not clean", "cell", played.Cell, "scenario", s.ID, "error", err)
 	}
 	return played
+}
+
+// addresses are those at which nodes were asked, as the history has them: node 1 http://127.0.0.1:8000.
+func addresses(h *history.History) []string {
+	if h == nil {
+		return nil
+	}
+	var all []string
+	for _, e := range h.Entries() {
+		_, rest, _ := strings.Cut(e.Request, " ")
+		if at, err := url.Parse(rest); err == nil && at.Host != "" && e.Node > 0 {
+			all = append(all, fmt.Sprintf("node %d  %s://%s (%s)", e.Node, at.Scheme, at.Host, e.Kind))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // setUp says of any error that the target could not be brought up.

@@ -210,7 +210,11 @@ type locked struct {
 	mu *sync.Mutex
 }
 
-func (l locked) Begin(*report.Results, int) {}
+func (l locked) Begin(r *report.Results, total int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Observer.Begin(r, total)
+}
 
 func (l locked) Start(scenario string) {
 	l.mu.Lock()

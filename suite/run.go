@@ -41,7 +41,7 @@ type Options struct {
 	Out      string            // folder in which the run makes its own
 
 	Observer Observer
-	Keep     func(ctx context.Context, scenario, dir string) // called at the first failure, before its cluster is taken down; may be nil
+	Keep     func(ctx context.Context, k Kept) // called at the first failure, before its cluster is taken down; may be nil
 	Log      *slog.Logger
 	Open     func(ctx context.Context, o LabOptions) (Lab, error) // OpenLab unless given
 }
@@ -51,6 +51,13 @@ type Observer interface {
 	Begin(r *report.Results, total int)
 	Start(scenario string)
 	Finish(s report.Scenario)
+}
+
+// Kept is a cluster that is left up: where its nodes were asked, and where their logs lie.
+type Kept struct {
+	Scenario  string
+	Addresses []string
+	Logs      string
 }
 
 // playLimit ends a scenario that hangs. None is made to last longer than 12 s.
@@ -277,15 +284,21 @@ func (r *run) one(ctx context.Context, lab Lab, p play) {
 		r.finish(p, record{n: p.n, Judgment: Judgment{report.Unknown, err.Error(), true}})
 		return
 	}
+	r.finish(p, r.playOnce(ctx, lab, p, name, dir))
+}
+
+// playOnce plays, judges and keeps what is left.
+func (r *run) playOnce(ctx context.Context, lab Lab, p play, name, dir string) record {
 	limited, cancel := context.WithTimeoutCause(ctx, playLimit, fmt.Errorf("the scenario took longer than %s", playLimit))
 	defer cancel()
 	how := Play{Seed: seedOf(r.o.Seed, p.scenario.ID, p.n), Dir: dir, Settings: r.o.Set}
+	kept := false
 	if r.o.Keep != nil {
-		how.Keep = func(dir string) { r.keep(ctx, p.scenario.ID, dir) }
+		how.Keep = func(addresses []string) { kept = r.keep(ctx, Kept{p.scenario.ID, addresses, dir}) }
 	}
 	played := lab.Play(limited, p.scenario, how)
 	rec := record{n: p.n, played: played}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !kept {
 		rec.Judgment = Judgment{Verdict: report.NotRun, Reason: "stopped while it ran: " + context.Cause(ctx).Error()}
 	} else {
 		rec.Judgment = Judge(played.Outcome, r.o.Target.Expectation(p.scenario.ID), time.Now())
@@ -298,18 +311,19 @@ func (r *run) one(ctx context.Context, lab Lab, p play) {
 	if err != nil {
 		r.o.Log.Warn("something of the scenario is not kept", "scenario", p.scenario.ID, "error", err)
 	}
-	r.finish(p, rec)
+	return rec
 }
 
-// keep calls back for the first failure only, and lets no further scenario start.
-func (r *run) keep(ctx context.Context, scenario, dir string) {
+// keep calls back for the first failure only, lets no further scenario start, and says whether it did.
+func (r *run) keep(ctx context.Context, k Kept) bool {
 	r.mu.Lock()
 	first := !r.kept
 	r.kept, r.halted = true, true
 	r.mu.Unlock()
 	if first {
-		r.o.Keep(ctx, scenario, dir)
+		r.o.Keep(ctx, k)
 	}
+	return first
 }
 
 func (r *run) finish(p play, rec record) {

@@ -294,6 +294,45 @@ func TestTheTimeLimitStopsARun(t *testing.T) {
 	}
 }
 
+func TestTheFirstFailureIsKeptUp(t *testing.T) {
+	o, lab := fake(t)
+	o.Cells = 1
+	ctx, stop := context.WithCancel(t.Context())
+	var kept []Kept
+	o.Keep = func(_ context.Context, k Kept) {
+		kept = append(kept, k)
+		stop()
+	}
+	lab.play = func(ctx context.Context, s Scenario, p Play) Played {
+		played := playByName(ctx, s, p)
+		if played.Err != nil {
+			p.Keep(addresses(played.History))
+		}
+		return played
+	}
+	o.Selection.Name = "fails|stale"
+	results, _, err := Run(ctx, o)
+	if err != nil || len(kept) != 1 || kept[0].Scenario != "fake/fails" || results.Summary.Fail != 1 || results.Exit != ExitStopped {
+		t.Errorf("kept %+v, summary %+v, exit %d, %v", kept, results.Summary, results.Exit, err)
+	}
+}
+
+func TestAddressesAreThoseThatWereAsked(t *testing.T) {
+	h := history.New(time.Now)
+	for _, e := range []history.Entry{
+		{Kind: history.KindRequest, Node: 2, Request: "POST http://127.0.0.1:81/services"},
+		{Kind: history.KindProbe, Node: 1, Request: "GET http://127.0.0.1:80/dogs"},
+		{Kind: history.KindProbe, Node: 1, Request: "GET http://127.0.0.1:80/cats"},
+		{Kind: history.KindPoll, Node: 1},
+	} {
+		h.Record(e)
+	}
+	want := []string{"node 1  http://127.0.0.1:80 (probe)", "node 2  http://127.0.0.1:81 (request)"}
+	if got := addresses(h); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestFailFastStartsNothingMore(t *testing.T) {
 	o, lab := fake(t)
 	o.FailFast, o.Cells = true, 1
