@@ -162,6 +162,11 @@ func (l *Live) buildNow(ctx context.Context) error {
 func (l *Live) enqueue() *build {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.base.Err() != nil {
+		b := &build{done: make(chan struct{}), err: errStopped}
+		close(b.done)
+		return b
+	}
 	if l.running != nil {
 		if l.next == nil {
 			l.next = &build{done: make(chan struct{})}
@@ -238,7 +243,10 @@ func (l *Live) build() (err error) {
 	return nil
 }
 
-var errNoState = errors.New("load gave no state")
+var (
+	errNoState = errors.New("load gave no state")
+	errStopped = errors.New("build the router: the node is stopping")
+)
 
 // orNoState gives err, or says that there was none where one belongs.
 func orNoState(err error) error {
@@ -249,10 +257,15 @@ func orNoState(err error) error {
 }
 
 // Run refreshes states that are too old and, in eventual consistency, builds what was asked for.
-// It returns ctx's error once every build has ended; builds that still run then are cut short.
+// It returns ctx's error once every build has ended; builds that still run then are cut short, and
+// later ones fail.
 func (l *Live) Run(ctx context.Context) error {
 	defer l.work.Wait()
-	defer l.stop()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.stop()
+	}()
 	var interval, refresh <-chan time.Time
 	if !l.o.Strict && l.o.Interval > 0 {
 		t := time.NewTicker(l.o.Interval)

@@ -308,6 +308,9 @@ func TestRunWaitsForBuilds(t *testing.T) {
 		if d.busy.Load() != 0 || time.Since(began) > 0 {
 			t.Errorf("a build was left running, or Run waited %v for it", time.Since(began))
 		}
+		if err := l.Rebuild(t.Context()); err == nil || d.loads.Load() != 1 {
+			t.Errorf("a build began after the end: %v", err)
+		}
 	})
 }
 

@@ -4,6 +4,10 @@
 // A request is matched, runs through the plugins bound to what it matched, goes to the service and
 // comes back through the plugins. [Live] replaces the state whole, so that one request sees one
 // configuration from its first to its last step.
+//
+// The room is larger than others because three things here cannot be cut apart without a seam of
+// their own: the passage of a request, the timeouts and retries of its attempts, and the state
+// that it is served from. What an answer looks like, and what a service is told, are tables beside.
 package proxy
 
 import (

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type world struct {
 	keys     keys
 	defects  Defects
 	through  http.RoundTripper
+	takes    time.Duration // a build
 }
 
 // keys are the credentials of the consumer alice.
@@ -62,6 +64,9 @@ func available(k keys) []plugin.Plugin {
 func (w *world) serve() *world {
 	w.t.Helper()
 	w.live = NewLive(LiveOptions{Strict: true, Defects: w.defects, Load: func(context.Context) (*State, error) {
+		if w.takes > 0 {
+			<-time.After(w.takes)
+		}
 		r, err := router.Build(w.services, w.routes)
 		if err != nil {
 			return nil, err
@@ -271,6 +276,39 @@ func TestOwnAnswers(t *testing.T) {
 	}
 	if a := w.do("GET", "/redirect?x=1", ""); a.Header.Get("Location") != "https://127.0.0.1/redirect?x=1" {
 		t.Errorf("301 with %v", a.Header)
+	}
+}
+
+// The same gateway behind TLS, spoken to in HTTP/2, in front of a service that speaks TLS itself.
+func TestTLS(t *testing.T) {
+	up := httptest.NewTLSServer(http.HandlerFunc(echo))
+	t.Cleanup(up.Close)
+	strict := true
+	w := &world{t: t, services: []entity.Service{serviceAt(t, "s", up.URL), serviceAt(t, "strict", up.URL)}, routes: []entity.Route{routeTo("s", "/echo"), routeTo("strict", "/strict")}}
+	w.services[1].TLSVerify = &strict
+	w.routes[0].Protocols = []string{"https"}
+	w.serve()
+	front := httptest.NewUnstartedServer(New(Options{Live: w.live}))
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	get := func(path string) (*http.Response, string) {
+		a, err := front.Client().Get(front.URL + path)
+		must(t, err)
+		defer a.Body.Close()
+		b, _ := io.ReadAll(a.Body)
+		return a, string(b)
+	}
+	a, body := get("/echo/x")
+	if a.ProtoMajor != 2 || a.StatusCode != 200 || a.Header.Get("Via") != "1.1 kong/3.8.1" {
+		t.Errorf("%s %d %v", a.Proto, a.StatusCode, a.Header)
+	}
+	got := answer{a, body}.seen(t).Header
+	if got.Get("Via") != "2 kong/3.8.1" || got.Get("X-Forwarded-Proto") != "https" {
+		t.Errorf("%v", got)
+	}
+	if a, body := get("/strict"); a.StatusCode != 502 {
+		t.Errorf("a certificate that cannot be verified: %d %s", a.StatusCode, body)
 	}
 }
 
@@ -748,6 +786,36 @@ func TestFailClosed(t *testing.T) {
 			if a := w.do("GET", "/echo", ""); a.StatusCode != c.want {
 				t.Errorf("broken=%v, database %v: %d, want %d", broken, c.ok, a.StatusCode, c.want)
 			}
+		}
+	}
+}
+
+// A route that does not change is served without a gap while the configuration is replaced over
+// and over; with the defect it is not.
+func TestNoFlickerWhileRebuilding(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		w := gateway(t, echo)
+		w.defects.EmptyWhileBuilding, w.takes = broken, 5*time.Millisecond
+		w.serve()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		var builders sync.WaitGroup
+		for range 2 {
+			builders.Go(func() {
+				for ctx.Err() == nil {
+					_ = w.live.Rebuild(t.Context())
+				}
+			})
+		}
+		missed := 0
+		for ctx.Err() == nil {
+			if w.do("GET", "/echo", "").StatusCode != 200 {
+				missed++
+			}
+		}
+		builders.Wait()
+		cancel()
+		if (missed > 0) != broken {
+			t.Errorf("broken=%v: %d requests missed the route", broken, missed)
 		}
 	}
 }
