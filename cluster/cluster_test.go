@@ -27,6 +27,14 @@ import (
 
 var program string // built once, by TestMain
 
+// shared is the driver of tests that need none of their own, opened by the first.
+var shared = sync.OnceValues(func() (*cluster.Driver, error) {
+	began := time.Now()
+	d, err := cluster.Open(context.Background(), cluster.Options{Target: fake(), Program: program, Cells: 4})
+	fmt.Printf("driver open in %v\n", time.Since(began))
+	return d, err
+})
+
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_THE_RUN") != "" {
 		beTheRun()
@@ -45,6 +53,12 @@ func test(m *testing.M) int {
 		panic(fmt.Sprintf("%v: %s", err, out))
 	}
 	status := m.Run()
+	if d, err := shared(); err == nil {
+		if err := d.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	if err := goleak.Find(); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -136,12 +150,22 @@ func startIn(t *testing.T, c *cluster.Cell, s cluster.Spec) *cluster.Cluster {
 	return cl
 }
 
-// start opens a driver with one cell and a cluster in it.
+// start starts a cluster in a cell of the shared driver.
 func start(t *testing.T, s cluster.Spec) *cluster.Cluster {
 	t.Helper()
-	c := takeCell(t, openDriver(t, cluster.Options{}))
+	c := takeCell(t, sharedDriver(t))
 	t.Cleanup(func() { release(t, c) })
 	return startIn(t, c, s)
+}
+
+func sharedDriver(t *testing.T) *cluster.Driver {
+	t.Helper()
+	d, err := shared()
+	if errors.Is(err, postgres.ErrNotFound) {
+		t.Skip(err)
+	}
+	must(t, err)
+	return d
 }
 
 type answer struct {
@@ -253,7 +277,7 @@ func TestNodesGetTheirSettings(t *testing.T) {
 }
 
 func TestWhatCannotBeStarted(t *testing.T) {
-	d := openDriver(t, cluster.Options{})
+	d := sharedDriver(t)
 	for _, rule := range []struct {
 		name     string
 		settings map[string]string

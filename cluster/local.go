@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type Driver struct {
 	children sync.WaitGroup // goroutines that wait for node processes
 
 	slots chan struct{} // one for each cell in use
+	busy  chan struct{} // one for each process being started, see [Driver.gently]
 	mu    sync.Mutex
 	idle  []*Cell
 	cells int // made so far
@@ -58,6 +60,7 @@ func Open(ctx context.Context, o Options) (*Driver, error) {
 	}
 	d := &Driver{
 		o: o, nursery: postgres.NewNursery(), ports: postgres.NewPorts(), slots: make(chan struct{}, o.Cells),
+		busy: make(chan struct{}, 2*runtime.NumCPU()),
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second},
 	}
 	if err := d.setUp(ctx); err != nil {
@@ -204,10 +207,13 @@ func (c *Cell) setUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if c.pair == nil {
-		c.pair, err = c.driver.template.ClonePrimary(ctx, "")
+	if c.pair != nil {
+		return nil
 	}
-	return err
+	return c.driver.gently(ctx, func() (err error) {
+		c.pair, err = c.driver.template.ClonePrimary(ctx, "")
+		return err
+	})
 }
 
 // open opens one of the cell's wires.
@@ -217,7 +223,11 @@ func (c *Cell) open(ctx context.Context, name, to, pattern string) (*toxics.Prox
 
 // addReplica gives the cell a replica, which it keeps.
 func (c *Cell) addReplica(ctx context.Context) error {
-	return c.pair.AddReplica(ctx, func(primary string) (_ string, err error) {
+	return c.driver.gently(ctx, func() error { return c.pair.AddReplica(ctx, c.openWAL(ctx)) })
+}
+
+func (c *Cell) openWAL(ctx context.Context) func(string) (string, error) {
+	return func(primary string) (_ string, err error) {
 		if c.wal == nil {
 			c.wal, err = c.open(ctx, "wal", primary, "")
 		}
@@ -225,7 +235,19 @@ func (c *Cell) addReplica(ctx context.Context) error {
 			return "", err
 		}
 		return c.wal.Addr(), nil
-	})
+	}
+}
+
+// gently does something that costs much CPU for a short time, such as starting a process, but not too
+// much of it at once: scenarios that are being judged run beside it and must not be starved.
+func (d *Driver) gently(ctx context.Context, do func() error) error {
+	select {
+	case d.busy <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.busy }()
+	return do()
 }
 
 // Number returns which cell it is, from 1.

@@ -116,7 +116,7 @@ func (n *Node) setUp(ctx context.Context) error {
 	if err := n.wire(ctx); err != nil {
 		return err
 	}
-	return n.start(ctx)
+	return n.cluster.cell.driver.gently(ctx, func() error { return n.start(ctx) })
 }
 
 // wire opens the wires that the process needs before it starts.
