@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tidemark/gateway/entity"
@@ -42,9 +43,13 @@ type Options struct {
 }
 
 type handler struct {
-	o     Options
-	agent string // kong/3.8.1
+	o       Options
+	agent   string    // kong/3.8.1
+	buffers sync.Pool // of *[bufferSize]byte
 }
+
+// bufferSize is how much of an answer is copied at once, in bytes.
+const bufferSize = 32 << 10
 
 // New makes the handler. It holds no state of its own; a request ends with its context.
 func New(o Options) http.Handler {
@@ -57,7 +62,7 @@ func New(o Options) http.Handler {
 	if o.Version == "" {
 		o.Version = "3.8.1"
 	}
-	return &handler{o: o, agent: "kong/" + o.Version}
+	return &handler{o: o, agent: "kong/" + o.Version, buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }}}
 }
 
 // A passage is one request's way through the handler.
@@ -265,7 +270,7 @@ func (p *passage) send(w http.ResponseWriter, a outcome) {
 	if p.x.Client.Method == http.MethodHead {
 		return
 	}
-	if err := pour(w, a.Response); err != nil {
+	if err := p.pour(w, a.Response); err != nil {
 		if p.x.Context().Err() == nil {
 			p.o.Logger.Warn("answer broke off", "request_id", p.x.ID, "error", err)
 		}
@@ -310,12 +315,14 @@ func (p *passage) mark(header http.Header, a outcome) {
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // pour copies the body and hands on what has come as soon as no more is there.
-func pour(w http.ResponseWriter, a *http.Response) error {
+func (h *handler) pour(w http.ResponseWriter, a *http.Response) error {
 	if a.ContentLength == 0 {
 		return nil
 	}
 	flush := http.NewResponseController(w).Flush
-	buffer := make([]byte, 32<<10)
+	pooled := h.buffers.Get().(*[bufferSize]byte)
+	defer h.buffers.Put(pooled)
+	buffer := pooled[:]
 	var total int64
 	for {
 		n, err := a.Body.Read(buffer)
