@@ -44,8 +44,8 @@ func (c *Cache) land(key string, f *flight, l Loaded, err error) {
 	if current {
 		delete(c.flights, key)
 	}
-	f.value, f.err = l.Value, err
-	if err == nil {
+	if f.err = err; err == nil {
+		f.value = l.Value
 		c.keepLocked(f.token, key, l)
 	} else if e, ok := c.entries.GetIfPresent(key); ok && c.servable(e, c.o.Clock()) {
 		f.value, f.err = e.value, nil
