@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	answerWithin = time.Second           // in which a sound wire answers a canary
-	shortest     = 20 * time.Millisecond // of a silence that means something
+	answerWithin = time.Second            // in which a sound wire answers a canary
+	shortest     = 20 * time.Millisecond  // of a silence that means something
 	grace        = 100 * time.Millisecond // for what was under way when a fault began
 	tooEarly     = 50 * time.Millisecond
 	tooLate      = 300 * time.Millisecond
