@@ -35,7 +35,7 @@ func gateway(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Cleanup(stop)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append([]string{
-		"TIDEMARK_TEST_GATEWAY=1", "KONG_PG_PORT=1", "KONG_PROXY_LISTEN=127.0.0.1:0, 127.0.0.1:0 ssl http2",
+		"TIDEMARK_TEST_GATEWAY=1", "GORACE=atexit_sleep_ms=0", "KONG_PG_PORT=1", "KONG_PROXY_LISTEN=127.0.0.1:0, 127.0.0.1:0 ssl http2",
 		"KONG_ADMIN_LISTEN=127.0.0.1:0 reuseport backlog=9", "KONG_STATUS_LISTEN=127.0.0.1:0", "KONG_DB_UPDATE_FREQUENCY=0.05",
 	}, environ...)
 	return cmd
