@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -46,6 +47,7 @@ type Played struct {
 
 // LabOptions say what is played on.
 type LabOptions struct {
+	Content fs.FS // holds fixtures/
 	Target  *target.Target
 	Program string
 	Defects []string
@@ -57,19 +59,24 @@ type LabOptions struct {
 // OpenLab opens the lab of this machine: node processes on cells of PostgreSQL and toxiproxy. It fails
 // with a [*cluster.SetupError] where the machine lacks something.
 func OpenLab(ctx context.Context, o LabOptions) (Lab, error) {
+	fixtures, err := fs.Sub(o.Content, "fixtures")
+	if err != nil {
+		return nil, fmt.Errorf("open the fixtures: %w", err)
+	}
 	driver, err := cluster.Open(ctx, cluster.Options{
 		Target: o.Target, Program: o.Program, Defects: o.Defects, Cells: o.Cells, Dir: o.Dir, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &localLab{driver: driver, target: o.Target, log: o.Log}, nil
+	return &localLab{driver: driver, target: o.Target, fixtures: fixtures, log: o.Log}, nil
 }
 
 type localLab struct {
-	driver *cluster.Driver
-	target *target.Target
-	log    *slog.Logger
+	driver   *cluster.Driver
+	target   *target.Target
+	fixtures fs.FS
+	log      *slog.Logger
 }
 
 func (l *localLab) Close() error { return l.driver.Close() }
@@ -83,7 +90,9 @@ func (l *localLab) Play(ctx context.Context, s Scenario, p Play) (played Played)
 		return Played{Outcome: steps.Outcome{Err: setUp(err)}, Began: time.Now()}
 	}
 	played.Cell, played.Began = cell.Number(), time.Now()
-	world := steps.New(steps.Env{Cell: cell, Target: l.target, Settings: p.Settings, Seed: p.Seed, Dir: p.Dir, Logger: l.log})
+	world := steps.New(steps.Env{
+		Cell: cell, Target: l.target, Settings: p.Settings, Seed: p.Seed, Dir: p.Dir, Fixtures: l.fixtures, Logger: l.log,
+	})
 	godogErr := say(ctx, s, world)
 	if godogErr != nil && p.Keep != nil {
 		p.Keep(addresses(world.Outcome().History))

@@ -205,7 +205,7 @@ func (r *run) play(ctx context.Context) error {
 	}
 	cells := min(r.o.Cells, len(r.queue))
 	lab, err := r.o.Open(ctx, LabOptions{
-		Target: r.o.Target, Program: r.o.Program, Defects: r.o.Defects, Cells: cells,
+		Content: r.o.Content, Target: r.o.Target, Program: r.o.Program, Defects: r.o.Defects, Cells: cells,
 		Dir: filepath.Join(r.folder, "logs"), Log: r.o.Log,
 	})
 	if err != nil && ctx.Err() == nil {
