@@ -133,10 +133,9 @@ func (w *World) purgesWhileLoading(ctx context.Context, node int) error {
 
 // holdsUnrelated makes a second credential, has every node load it, and watches its cache entries.
 func (w *World) holdsUnrelated(ctx context.Context) error {
-	began := w.history.Now()
 	err := w.call(ctx, w.those("every node")[0], post("/consumers/dana/key-auth", fields{"key": unrelated}))
 	key, keyErr := w.keyOf(ctx, "keyauth_credentials", map[string]string{"key": unrelated})
-	if err := errors.Join(err, keyErr, w.heard(ctx, began)); err != nil {
+	if err := errors.Join(err, keyErr, w.heard(ctx, w.history.Now())); err != nil {
 		return err
 	}
 	w.unrelated = look{path: key, cached: true, old: "200"}

@@ -27,17 +27,15 @@ func (w *World) theAdminAPIKnowsIt(ctx context.Context, node int) error {
 // loads makes credentials, waits until every node may read them from the replica, has every node load
 // each, and notes what that moved on the nodes' links to primary and replica.
 func (w *World) loads(ctx context.Context, count int) error {
-	began := w.history.Now()
 	for i := range count {
 		if err := w.call(ctx, 1, post("/consumers/dana/key-auth", fields{"key": fmt.Sprint("key-", i)})); err != nil {
 			return err
 		}
 	}
 	for range 2 { // a node learns with a poll how far the replica is
-		if err := w.heard(ctx, began); err != nil {
+		if err := w.heard(ctx, w.history.Now()); err != nil {
 			return err
 		}
-		began = w.history.Now()
 	}
 	return w.each(ctx, "every node", func(node int) error {
 		primary, replica := w.cluster.Node(node).Bytes()

@@ -161,8 +161,10 @@ func (w *World) stays(ctx context.Context, who, window string, state func(look) 
 	}
 	now := w.pass(ctx, length)
 	return w.each(ctx, who, func(node int) error {
-		if polled := w.polls(node, w.origin); length < w.bounds.Poll && len(polled) > 0 && polled[0].Before(now.To) {
-			return history.Doubtf("node %d polled inside the window", node)
+		if length < w.bounds.Poll && len(w.turns) > 0 {
+			if polled := w.polls(node, w.turns[0].Sent); len(polled) > 0 && polled[0].Before(now.To) {
+				return history.Doubtf("node %d polled between the change and the end of the window", node)
+			}
 		}
 		var errs []error
 		for _, l := range w.change.looks {
