@@ -17,6 +17,10 @@ import (
 	"tidemark/gateway/store"
 )
 
+// entrySize is what an entry counts for against mem_cache_size, in bytes: the size of a credential
+// with its consumer, roughly, and of the bookkeeping around them.
+const entrySize = 1 << 10
+
 // cleanInterval is how often a node deletes events that have expired.
 const cleanInterval = 300 * time.Second
 
@@ -68,7 +72,7 @@ func assemble(cfg config.Config, log *slog.Logger) (*node, error) {
 	n.catalog = catalog(cfg, n.plugins)
 	n.cache = cache.New(cache.Options{
 		TTL: cfg.CacheTTL, NegTTL: cfg.NegTTL(), ResurrectTTL: cfg.ResurrectTTL,
-		Logger: log, Defects: cfg.Defects.Cache,
+		MaxEntries: int(max(1, cfg.MemCacheSize/entrySize)), Logger: log, Defects: cfg.Defects.Cache,
 	})
 	n.live = proxy.NewLive(proxy.LiveOptions{
 		Load: n.load, Strict: cfg.Strict(), Interval: cfg.StateUpdateFrequency, Refresh: refresh(cfg),

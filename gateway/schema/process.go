@@ -255,19 +255,34 @@ func (f *Field) list(in []any) (any, any) {
 	var bad []any
 	element := *f.Elements
 	element.Required = true
+	seen := map[any]bool{} // scalars of a set: comparing each with each would take minutes for a long body
 	for i, v := range in {
 		v, wrong := element.process(v, true)
 		if wrong != nil {
 			bad = append(bad, make([]any, i+1-len(bad))...)
 			bad[i] = wrong
-		} else if f.Type != Set || !slices.ContainsFunc(out, func(o any) bool { return same(o, v) }) {
-			out = append(out, v)
+			continue
 		}
+		if f.Type == Set && known(seen, out, v) {
+			continue
+		}
+		out = append(out, v)
 	}
 	if bad != nil {
 		return in, bad
 	}
 	return out, nil
+}
+
+// known says whether a set holds v already. Only objects and lists are compared one by one.
+func known(seen map[any]bool, out []any, v any) bool {
+	switch v.(type) {
+	case string, bool, int64, float64:
+		had := seen[v]
+		seen[v] = true
+		return had
+	}
+	return slices.ContainsFunc(out, func(o any) bool { return same(o, v) })
 }
 
 // mapped processes keys and values; the wrong entry whose key sorts first gives the message.

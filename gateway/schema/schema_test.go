@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"testing"
 	"time"
 
@@ -184,5 +185,24 @@ func TestCoerceOfAVariant(t *testing.T) {
 	}
 	if _, bad = s.Process(object{"name": "known", "config": object{"x": 1}}, schema.Insert); bad.Error() != "schema violation (config.x: unknown field)" {
 		t.Errorf("got %v", bad)
+	}
+}
+
+// A set as long as a body may be is a matter of milliseconds: it took minutes while each element was
+// compared with each, which this test would not outlive.
+func TestALongSetIsNoDenialOfService(t *testing.T) {
+	s := &schema.Schema{Name: "things", Fields: []schema.Field{
+		{Name: "tags", Type: schema.Set, Elements: &schema.Field{Type: schema.String}},
+	}}
+	tags := make([]any, 500_000)
+	for i := range tags {
+		tags[i] = strconv.Itoa(i % 400_000)
+	}
+	out, bad := s.Process(map[string]any{"tags": tags}, schema.Insert)
+	if len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	if got := len(out["tags"].([]any)); got != 400_000 {
+		t.Errorf("%d elements are left of 400000 different ones", got)
 	}
 }
