@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 func (w *World) aCluster(nodes int, how string) error {
 	w.spec.Nodes, w.spec.Replica = nodes, how == " with a read replica"
+	if how == " with nothing set" {
+		maps.Copy(w.stated, w.env.Target.Nothing())
+	}
 	return nil
 }
 
