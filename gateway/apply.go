@@ -146,6 +146,9 @@ func (m *mirror) Credential(ctx context.Context, key string) (*entity.KeyAuth, e
 	by := entity.Key{Field: "key", Value: key}
 	return find(ctx, m, "keyauth_credentials", by, func(o entity.Object) (entity.KeyAuth, time.Time, error) {
 		credential, err := entity.KeyAuthOf(o)
+		if left, is := o["ttl"].(float64); is {
+			o["ttl"] = int64(left) // as the Admin API shows it
+		}
 		return credential, credential.Expires, err
 	})
 }

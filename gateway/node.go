@@ -175,11 +175,7 @@ func (n *node) ready(ctx context.Context) error {
 
 func (n *node) proxy() http.Handler {
 	return proxy.New(proxy.Options{
-		Live: n.live, Logger: n.log, Defects: n.cfg.Defects.Proxy,
-		Transport: &http.Transport{
-			Proxy: nil, DisableCompression: true, MaxIdleConns: 1024, MaxIdleConnsPerHost: 256,
-			IdleConnTimeout: time.Minute, ExpectContinueTimeout: time.Second,
-		},
+		Live: n.live, Logger: n.log, Defects: n.cfg.Defects.Proxy, Transport: proxy.NewTransport(),
 	})
 }
 

@@ -123,7 +123,11 @@ func PluginOf(o Object) (Plugin, error) {
 func KeyAuthOf(o Object) (KeyAuth, error) {
 	r := reader{kind: "key-auth credential", o: o}
 	key := KeyAuth{ID: r.text("id"), Key: r.text("key"), ConsumerID: Value(o, "consumer"), Tags: r.list("tags")}
-	if o["ttl"] != nil {
+	switch left := o["ttl"].(type) {
+	case nil:
+	case float64: // as the data plane loads it: a rounded one would end up to a second early
+		key.Expires = time.Now().Add(time.Duration(left * float64(time.Second)))
+	default:
 		key.Expires = time.Now().Add(time.Duration(r.count("ttl", 0)) * time.Second)
 	}
 	return key, r.err
