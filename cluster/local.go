@@ -120,7 +120,7 @@ func (d *Driver) prepare(ctx context.Context, a postgres.Addr) error {
 	cmd.Env = append(environment(d.dir), t.Environment(settings, map[string]string{
 		"pg_host": a.Host, "pg_port": fmt.Sprint(a.Port), "pg_user": a.User, "pg_database": a.Database,
 	})...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := d.nursery.Run(cmd); err != nil {
 		return fmt.Errorf("run %s %s: %w: %s", d.program, strings.Join(t.Start.Prepare, " "), err, out)
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 )
 
 // callTimeout bounds each call of toxiproxy's API, which may block on a peer that does not read.
-const callTimeout = 3 * time.Second
+const callTimeout = 6 * time.Second
 
 // A Server is a toxiproxy in this process. Safe for concurrent use.
 type Server struct {
