@@ -8,6 +8,9 @@
 //
 // Nothing outlives the run, however it ends: processes die with it, and its folder is swept by the
 // next one at the latest.
+//
+// The package is as large as what it hides: nodes, their processes, cells, and the witnesses of what is
+// done to a replica.
 package cluster
 
 import (
