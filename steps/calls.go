@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,7 +67,7 @@ func (w *World) filled(body map[string]any) map[string]any {
 // collected until it is taken.
 func (w *World) expect(ctx context.Context, node int, base string) *httpexpect.Expect {
 	return httpexpect.WithConfig(httpexpect.Config{
-		BaseURL: base, Context: ctx, AssertionHandler: w.complaints.of(node),
+		BaseURL: base, Context: ctx, AssertionHandler: w.asserting(node),
 		Client: &http.Client{Transport: recorder{w, node}, CheckRedirect: w.client.CheckRedirect, Timeout: 5 * patience},
 	})
 }
@@ -126,9 +127,6 @@ type complaints struct {
 	errs []error
 }
 
-// of returns the handler for assertions on one node's answers.
-func (c *complaints) of(node int) httpexpect.AssertionHandler { return complainer{c, node} }
-
 // take returns what was collected, joined, and forgets it.
 func (c *complaints) take() error {
 	c.mu.Lock()
@@ -138,13 +136,17 @@ func (c *complaints) take() error {
 	return err
 }
 
+// asserting returns the handler for assertions on one node's answers.
+func (w *World) asserting(node int) httpexpect.AssertionHandler { return complainer{w, node} }
+
 type complainer struct {
-	all  *complaints
+	w    *World
 	node int
 }
 
 func (c complainer) Success(*httpexpect.AssertionContext) {}
 
+// Failure words a complaint like a judgment's violation.
 func (c complainer) Failure(ctx *httpexpect.AssertionContext, f *httpexpect.AssertionFailure) {
 	if f.Severity != httpexpect.SeverityError {
 		return
@@ -156,8 +158,24 @@ func (c complainer) Failure(ctx *httpexpect.AssertionContext, f *httpexpect.Asse
 	if f.Actual != nil {
 		v.Actual = fmt.Sprint(f.Actual.Value)
 	}
-	v.Expected = strings.Join(append(ctx.AliasedPath, v.Expected), " ")
-	c.all.mu.Lock()
-	defer c.all.mu.Unlock()
-	c.all.errs = append(c.all.errs, v)
+	if i := slices.Index(ctx.AliasedPath, "Expect()"); i >= 0 {
+		v.Expected = strings.Join(append(ctx.AliasedPath[i+1:len(ctx.AliasedPath):len(ctx.AliasedPath)], v.Expected), " ")
+	}
+	if last := c.w.lastRequest(c.node); last.Request != "" {
+		v.Request = last.Request
+		v.Actual = strings.TrimSpace(v.Actual + " " + last.Detail)
+	}
+	c.w.complaints.mu.Lock()
+	defer c.w.complaints.mu.Unlock()
+	c.w.complaints.errs = append(c.w.complaints.errs, v)
+}
+
+// lastRequest returns the newest request to a node that is no probe.
+func (w *World) lastRequest(node int) history.Entry {
+	for _, e := range slices.Backward(w.history.Entries()) {
+		if e.Kind == history.KindRequest && e.Node == node {
+			return e
+		}
+	}
+	return history.Entry{}
 }

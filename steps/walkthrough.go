@@ -157,7 +157,7 @@ func (w *World) pointAtUpstream(ctx context.Context) error {
 // answered asserts the status of one command.
 func (w *World) answered(ctx context.Context, command, status int) error {
 	w.out.Checks++
-	config := httpexpect.Config{Context: ctx, TestName: w.walk[command].command, AssertionHandler: w.complaints.of(0)}
+	config := httpexpect.Config{Context: ctx, TestName: w.walk[command].command, AssertionHandler: w.asserting(0)}
 	httpexpect.NewNumberC(config, float64(w.walk[command].status)).IsEqual(status)
 	return w.complaints.take()
 }
