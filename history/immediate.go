@@ -16,7 +16,7 @@ func Immediate(entries []Entry, t Turn, writer int, within time.Duration) error 
 		}
 		looked = true
 		if p.Shown != t.New {
-			return broke(t, p, t.Answered, 0, fmt.Sprintf("node %d, which made %q, to show %q from the very next request on", writer, t.Change, t.New))
+			return broke(t, p, t.Answered, 0, fmt.Sprintf("node %d to show %q from the very next request on", writer, t.New))
 		}
 	}
 	if !looked {

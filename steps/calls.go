@@ -161,6 +161,7 @@ func (c complainer) Failure(ctx *httpexpect.AssertionContext, f *httpexpect.Asse
 	if i := slices.Index(ctx.AliasedPath, "Expect()"); i >= 0 {
 		v.Expected = strings.Join(append(ctx.AliasedPath[i+1:len(ctx.AliasedPath):len(ctx.AliasedPath)], v.Expected), " ")
 	}
+	v.Expected = strings.ReplaceAll(v.Expected, "()", "")
 	if last := c.w.lastRequest(c.node); last.Request != "" {
 		v.Request = last.Request
 		v.Actual = strings.TrimSpace(v.Actual + " " + last.Detail)

@@ -93,7 +93,7 @@ func (w *World) converges(ctx context.Context, node int, bound string, turns []h
 		if err := w.judge(err, d.Since); err != nil {
 			return err
 		}
-		if len(w.cluster.Faults()) == 0 && d.Since.Equal(t.Answered) {
+		if isPropagation(bound) && len(w.cluster.Faults()) == 0 && !d.Since.After(t.Answered) {
 			w.out.Propagation = append(w.out.Propagation, p)
 		}
 	}
@@ -110,6 +110,9 @@ func (w *World) showAll(ctx context.Context, node int, turns []history.Turn) err
 	}
 	return errors.Join(errs...)
 }
+
+// isPropagation says whether a bound is about an event on its way, and not about age or healing.
+func isPropagation(bound string) bool { return bound == "propagation" || bound == "tight" }
 
 func isViolation(err error) bool {
 	var v *history.Violation
