@@ -28,9 +28,11 @@ type call struct {
 func post(path string, body map[string]any) call {
 	return call{http.MethodPost, path, body, http.StatusCreated}
 }
+
 func put(path string, body map[string]any) call {
 	return call{http.MethodPut, path, body, http.StatusOK}
 }
+
 func patch(path string, body map[string]any) call {
 	return call{http.MethodPatch, path, body, http.StatusOK}
 }

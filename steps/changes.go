@@ -60,33 +60,53 @@ func changes() []change {
 
 	return []change{
 		{name: "a new route", doc: "POST of a route", given: one(service), made: one(newRoute), looks: shows("404", "200"), entity: "/routes/dogs", route: routeID},
-		{name: "a route put by id", doc: "PUT of a route that did not exist", given: one(service), looks: shows("404", "200"), entity: "/routes/dogs", route: routeID,
-			made: one(put("/routes/"+routeID, fields{"name": "dogs", "paths": []string{"/dogs"}, "service": fields{"id": serviceID}}))},
-		{name: "a route moved to a new path", doc: "PATCH of a route's paths: the old one ends, the new one begins", given: served, route: routeID,
-			made: one(patch("/routes/dogs", fields{"paths": []string{"/cats"}})), looks: append(shows("200", "404"), look{path: "/cats", old: "404", new: "200"})},
-		{name: "a deleted route", doc: "DELETE of a route", given: served, made: one(remove("/routes/dogs")), looks: shows("200", "404"), route: routeID,
-			behind: &behind{"route is deleted", "delete_route", map[string]string{"name": "dogs"}}},
-		{name: "a service pointed elsewhere", doc: "PATCH of a service's path", given: served, made: one(patch("/services/dogs", fields{"path": "/feather"})),
+		{
+			name: "a route put by id", doc: "PUT of a route that did not exist", given: one(service), looks: shows("404", "200"), entity: "/routes/dogs", route: routeID,
+			made: one(put("/routes/"+routeID, fields{"name": "dogs", "paths": []string{"/dogs"}, "service": fields{"id": serviceID}})),
+		},
+		{
+			name: "a route moved to a new path", doc: "PATCH of a route's paths: the old one ends, the new one begins", given: served, route: routeID,
+			made: one(patch("/routes/dogs", fields{"paths": []string{"/cats"}})), looks: append(shows("200", "404"), look{path: "/cats", old: "404", new: "200"}),
+		},
+		{
+			name: "a deleted route", doc: "DELETE of a route", given: served, made: one(remove("/routes/dogs")), looks: shows("200", "404"), route: routeID,
+			behind: &behind{"route is deleted", "delete_route", map[string]string{"name": "dogs"}},
+		},
+		{
+			name: "a service pointed elsewhere", doc: "PATCH of a service's path", given: served, made: one(patch("/services/dogs", fields{"path": "/feather"})),
 			looks:  []look{{path: "/dogs", reads: "path", old: "200 /fur", new: "200 /feather"}},
-			behind: &behind{"service is moved", "update_service_path", map[string]string{"name": "dogs", "path": "/feather"}}},
+			behind: &behind{"service is moved", "update_service_path", map[string]string{"name": "dogs", "path": "/feather"}},
+		},
 		{name: "a disabled service", doc: "PATCH of a service to enabled: false", given: served, made: one(patch("/services/dogs", fields{"enabled": false})), looks: shows("200", "404")},
 
 		{name: "a new plugin", doc: "POST of a plugin on a service", given: served, made: one(closed), looks: shows("200", "418")},
-		{name: "a changed plugin", doc: "PATCH of a plugin's configuration", given: append(served[:2:2], closed), looks: shows("418", "451"),
-			made: one(patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 451}}))},
+		{
+			name: "a changed plugin", doc: "PATCH of a plugin's configuration", given: append(served[:2:2], closed), looks: shows("418", "451"),
+			made: one(patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 451}})),
+		},
 		{name: "a disabled plugin", doc: "PATCH of a plugin to enabled: false", given: append(served[:2:2], closed), made: one(patch("/plugins/"+pluginID, fields{"enabled": false})), looks: shows("418", "200")},
 		{name: "a removed plugin", doc: "DELETE of a plugin", given: append(served[:2:2], closed), made: one(remove("/plugins/" + pluginID)), looks: shows("418", "200")},
 
-		{name: "a new credential", doc: "POST of a key that was refused before", given: guarded, made: one(credential), looks: opens("401", "200"), key: "bone",
-			behind: &behind{"credential is created", "insert_credential", map[string]string{"key": "bone", "username": "dana"}}},
-		{name: "a credential put by id", doc: "PUT of a key that was refused before", given: guarded, looks: opens("401", "200"), key: "bone",
-			made: one(put("/consumers/dana/key-auth/"+credentialID, fields{"key": "bone"}))},
-		{name: "a credential's new key", doc: "PATCH of a credential's key: the old one ends, the new one begins", given: known, key: "bone",
-			made: one(patch("/consumers/dana/key-auth/"+credentialID, fields{"key": "stick"})), looks: append(opens("200", "401"), look{path: "/dogs", key: "stick", old: "401", new: "200"})},
-		{name: "a deleted credential", doc: "DELETE of a credential", given: known, made: one(remove("/consumers/dana/key-auth/" + credentialID)), looks: opens("200", "401"), key: "bone",
-			behind: &behind{"credential is deleted", "delete_credential", map[string]string{"key": "bone"}}},
-		{name: "a renamed consumer", doc: "PATCH of a consumer's username, which the upstream is told", given: known, made: one(patch("/consumers/"+consumerID, fields{"username": "dora"})),
-			looks: []look{{path: "/dogs", key: "bone", reads: "consumer", old: "200 dana", new: "200 dora"}}},
+		{
+			name: "a new credential", doc: "POST of a key that was refused before", given: guarded, made: one(credential), looks: opens("401", "200"), key: "bone",
+			behind: &behind{"credential is created", "insert_credential", map[string]string{"key": "bone", "username": "dana"}},
+		},
+		{
+			name: "a credential put by id", doc: "PUT of a key that was refused before", given: guarded, looks: opens("401", "200"), key: "bone",
+			made: one(put("/consumers/dana/key-auth/"+credentialID, fields{"key": "bone"})),
+		},
+		{
+			name: "a credential's new key", doc: "PATCH of a credential's key: the old one ends, the new one begins", given: known, key: "bone",
+			made: one(patch("/consumers/dana/key-auth/"+credentialID, fields{"key": "stick"})), looks: append(opens("200", "401"), look{path: "/dogs", key: "stick", old: "401", new: "200"}),
+		},
+		{
+			name: "a deleted credential", doc: "DELETE of a credential", given: known, made: one(remove("/consumers/dana/key-auth/" + credentialID)), looks: opens("200", "401"), key: "bone",
+			behind: &behind{"credential is deleted", "delete_credential", map[string]string{"key": "bone"}},
+		},
+		{
+			name: "a renamed consumer", doc: "PATCH of a consumer's username, which the upstream is told", given: known, made: one(patch("/consumers/"+consumerID, fields{"username": "dora"})),
+			looks: []look{{path: "/dogs", key: "bone", reads: "consumer", old: "200 dana", new: "200 dora"}},
+		},
 		{name: "a deleted consumer", doc: "DELETE of a consumer, which takes its credentials along", given: known, made: one(remove("/consumers/dana")), looks: opens("200", "401"), key: "bone"},
 	}
 }

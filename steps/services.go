@@ -115,14 +115,20 @@ func manySeries() []series {
 		{base("moving"), look{path: "/moving", reads: "path", old: "200 /0"}, func(i int) (call, string) {
 			return patch("/services/moving", fields{"path": fmt.Sprintf("/%d", i)}), fmt.Sprintf("200 /%d", i)
 		}},
-		{base("closing", post("/services/closing/plugins", fields{"id": pluginID, "name": "request-termination", "config": fields{"status_code": 400}})),
-			look{path: "/closing", old: "400"}, func(i int) (call, string) {
+		{
+			base("closing", post("/services/closing/plugins", fields{"id": pluginID, "name": "request-termination", "config": fields{"status_code": 400}})),
+			look{path: "/closing", old: "400"},
+			func(i int) (call, string) {
 				return patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 400 + i}}), fmt.Sprint(400 + i)
-			}},
-		{base("naming", post("/services/naming/plugins", fields{"name": "key-auth"}), post("/consumers", fields{"id": consumerID, "username": "n0"}), post("/consumers/n0/key-auth", fields{"key": "bone"})),
-			look{path: "/naming", key: "bone", reads: "consumer", old: "200 n0"}, func(i int) (call, string) {
+			},
+		},
+		{
+			base("naming", post("/services/naming/plugins", fields{"name": "key-auth"}), post("/consumers", fields{"id": consumerID, "username": "n0"}), post("/consumers/n0/key-auth", fields{"key": "bone"})),
+			look{path: "/naming", key: "bone", reads: "consumer", old: "200 n0"},
+			func(i int) (call, string) {
 				return patch("/consumers/"+consumerID, fields{"username": fmt.Sprintf("n%d", i)}), fmt.Sprintf("200 n%d", i)
-			}},
+			},
+		},
 	}
 }
 

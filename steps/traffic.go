@@ -93,7 +93,7 @@ func (w *World) converges(ctx context.Context, node int, bound string, turns []h
 		if err := w.judge(err, d.Since); err != nil {
 			return err
 		}
-		if isPropagation(bound) && len(w.cluster.Faults()) == 0 && !d.Since.After(t.Answered) {
+		if isPropagation(bound) && len(w.cluster.Faults()) == 0 && !w.origin.After(t.Answered) {
 			w.out.Propagation = append(w.out.Propagation, p)
 		}
 	}
