@@ -13,7 +13,6 @@
 package event
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -66,7 +65,7 @@ type Server struct {
 	Started    time.Time // of the postmaster
 	StatsReset time.Time // changes when a backend's crash restarted the server
 	InRecovery bool
-	Timeline   uint32 // zero: not known at the moment
+	Timeline   uint32
 	Table      uint32 // the log's oid: another one means that it was dropped and made anew
 	Position   uint64 // how far this server is, in bytes of WAL: replayed, or flushed on a primary
 }
@@ -74,8 +73,8 @@ type Server struct {
 // Behind says that s is a replica with the history of last, but has seen less of it: an older one
 // in its place, which will catch up.
 func (s Server) Behind(last Server) bool {
-	return s.InRecovery && last.InRecovery && s.System == last.System &&
-		(s.Timeline == last.Timeline || s.Timeline == 0 || last.Timeline == 0) && s.Position < last.Position
+	return s.InRecovery && last.InRecovery && s.System == last.System && s.Timeline == last.Timeline &&
+		s.Position < last.Position
 }
 
 // differs names the first property in which now is not the server that last was, "" when none.
@@ -87,7 +86,7 @@ func (last Server) differs(now Server) string {
 		return "the database server was promoted"
 	case last.InRecovery != now.InRecovery:
 		return "the database server became a replica"
-	case last.Timeline != now.Timeline && last.Timeline != 0 && now.Timeline != 0:
+	case last.Timeline != now.Timeline:
 		return "the database server is on another timeline"
 	case !last.Started.Equal(now.Started):
 		return "the database server was restarted"
@@ -156,7 +155,6 @@ func (p place) next(b Batch) place {
 		server: b.Server, xmin: b.Xmin, xmax: b.Xmax, now: b.Now, stuck: b.Now,
 		seen: make(map[string]uint64), deleters: make(map[uint64]bool),
 	}
-	n.server.Timeline = cmp.Or(b.Server.Timeline, p.server.Timeline)
 	if n.xmin == p.xmin && !p.stuck.IsZero() {
 		n.stuck = p.stuck
 	}

@@ -48,7 +48,6 @@ func TestContinuity(t *testing.T) {
 		{"promotion", at(replica()), good(primary()), "the database server was promoted"},
 		{"demotion", at(primary()), good(replica()), "the database server became a replica"},
 		{"another timeline", at(primary()), good(with(primary(), func(s *Server) { s.Timeline = 2 })), "the database server is on another timeline"},
-		{"a timeline not known is no other", at(replica()), good(with(replica(), func(s *Server) { s.Timeline = 0 })), ""},
 		{"restart", at(primary()), good(with(primary(), func(s *Server) { s.Started = noon })), "the database server was restarted"},
 		{"crash of a backend", at(primary()), good(with(primary(), func(s *Server) { s.StatsReset = noon })), "the database server recovered from a crash"},
 		{"table made anew", at(primary()), good(with(primary(), func(s *Server) { s.Table = 17000 })), "the event log was made anew"},
@@ -79,7 +78,6 @@ func TestBehind(t *testing.T) {
 	}{
 		{"an older replica", replica(), with(replica(), func(s *Server) { s.Position = 900 }), true},
 		{"an older replica, started later", replica(), with(replica(), func(s *Server) { s.Position, s.Started = 900, noon }), true},
-		{"an older replica, timeline not known", replica(), with(replica(), func(s *Server) { s.Position, s.Timeline = 900, 0 }), true},
 		{"as far", replica(), replica(), false},
 		{"further", replica(), with(replica(), func(s *Server) { s.Position = 1100 }), false},
 		{"another system", replica(), with(replica(), func(s *Server) { s.Position, s.System = 900, "7002" }), false},
@@ -119,7 +117,7 @@ func TestDelay(t *testing.T) {
 func TestNextPlace(t *testing.T) {
 	was := place{server: primary(), xmin: 700, xmax: 710, now: noon, stuck: noon.Add(-time.Minute), seen: map[string]uint64{"old": 700}}
 	b := Batch{
-		Server: with(primary(), func(s *Server) { s.Timeline = 0 }), Xmin: 705, Xmax: 720, Now: noon.Add(time.Second),
+		Server: primary(), Xmin: 705, Xmax: 720, Now: noon.Add(time.Second),
 		Listed:    []Listed{{"old", 700}, {"below", 704}, {"at", 705}, {"above", 719}},
 		Deletions: []Deletion{{XID: 704}, {XID: 706}},
 	}
@@ -129,9 +127,6 @@ func TestNextPlace(t *testing.T) {
 	}
 	if len(n.deleters) != 1 || !n.deleters[706] {
 		t.Errorf("deleters %v, want 706 only", n.deleters)
-	}
-	if n.server.Timeline != 1 {
-		t.Errorf("timeline %d, want the last one known", n.server.Timeline)
 	}
 	if n.age() != 0 {
 		t.Errorf("age %s of a horizon that has just moved", n.age())

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,10 +10,6 @@ import (
 
 	"tidemark/gateway/event"
 )
-
-// ErrBehind says that the server from which this node loads has seen less than the node has: an
-// older replica in place of the one before. What is known serves until it has caught up.
-var ErrBehind = errors.New("the replica is behind what this node has seen")
 
 // routerKey is the key of a build of the router and the list of plugins.
 const routerKey = ""
@@ -98,7 +93,7 @@ func (f *fence) enter(key string, replica bool) (passage, error) {
 		m != nil && (m.reading > 0 || m.at > f.replayed))
 	switch {
 	case !p.primary && f.behind:
-		return p, ErrBehind
+		return p, event.ErrBehind
 	case !p.primary:
 		return p, nil
 	case f.keys == nil:
@@ -146,11 +141,7 @@ func (f *fence) seen(now event.Server) {
 	if f.server.System != "" && !comparable(f.server, now) {
 		f.lift()
 	}
-	timeline := f.server.Timeline
 	f.server = now
-	if now.Timeline == 0 {
-		f.server.Timeline = timeline
-	}
 	f.replayed = LSN(now.Position)
 	if f.node <= f.replayed {
 		f.node = 0
@@ -162,8 +153,7 @@ func (f *fence) seen(now event.Server) {
 
 // comparable says that a position of last means the same in now.
 func comparable(last, now event.Server) bool {
-	return last.System == now.System && last.InRecovery == now.InRecovery &&
-		(last.Timeline == now.Timeline || last.Timeline == 0 || now.Timeline == 0)
+	return last.System == now.System && last.InRecovery == now.InRecovery && last.Timeline == now.Timeline
 }
 
 // lift takes the fence away; it says whether one stood.

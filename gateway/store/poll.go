@@ -19,8 +19,8 @@ const fetchSize = 5000
 // pollSQL reads the place in the log, who answers, and the names of all events at or above the
 // horizon, in one statement and so in one snapshot. Its comment lets whoever watches the wire count
 // polls. On a standby the snapshot's list of open transactions is empty, its xmin and xmax are right.
-// The timeline cannot be told from a position during recovery; there the receiver knows it, or
-// nobody (0).
+// During recovery the timeline cannot be told from a position; what the control file says is late by
+// up to a restart point. No privilege is needed for any of it.
 const pollSQL = `/* poll */ SELECT
 	pg_snapshot_xmin(pg_current_snapshot())::text,
 	pg_snapshot_xmax(pg_current_snapshot())::text,
@@ -29,7 +29,7 @@ const pollSQL = `/* poll */ SELECT
 	(SELECT stats_reset FROM pg_stat_bgwriter),
 	pg_is_in_recovery(),
 	CASE WHEN pg_is_in_recovery()
-		THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), 0)
+		THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
 		ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
 	'cluster_events'::regclass::oid,
 	((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END) - '0/0')::bigint,
