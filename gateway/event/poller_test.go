@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +16,9 @@ import (
 
 var errAway = errors.New("the database is away")
 
-// memory is a Log of one server. A test changes it while the Poller waits.
+// memory is a Log of one server. A test changes it while the Poller waits, and holds mu while it does.
 type memory struct {
+	mu         sync.Mutex
 	server     Server
 	xmin, xmax uint64
 	events     []Event
@@ -29,10 +31,15 @@ type memory struct {
 }
 
 func (m *memory) Since(ctx context.Context, c Cursor) (Batch, error) {
+	m.mu.Lock()
 	m.polls = append(m.polls, time.Now())
-	if m.slow > 0 {
-		time.Sleep(m.slow)
+	slow := m.slow
+	m.mu.Unlock()
+	if slow > 0 {
+		time.Sleep(slow)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.err != nil {
 		return Batch{}, m.err
 	}
@@ -88,7 +95,7 @@ func run(t *testing.T, d Defects, scenario func(r *rig)) {
 		r.Poller = NewPoller(Options{
 			Log: r.memory, Interval: time.Second, Phase: 0.5, Retention: time.Hour, Defects: d,
 			Handle: r.take, Resync: func(_ context.Context, reason string) { r.resyncs = append(r.resyncs, reason) },
-			Polled: func(context.Context) { r.retries++ },
+			Polled: r.polled,
 			Logger: slog.New(slog.NewTextHandler(&r.logs, nil)),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -98,7 +105,9 @@ func run(t *testing.T, d Defects, scenario func(r *rig)) {
 		done := make(chan error)
 		go func() { done <- r.Run(ctx, nil) }()
 		synctest.Wait()
+		r.memory.mu.Lock()
 		scenario(r)
+		r.memory.mu.Unlock()
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run returned %v", err)
@@ -111,6 +120,8 @@ func (r *rig) take(_ context.Context, events []Event) error {
 	for _, e := range events {
 		ids = append(ids, e.ID)
 	}
+	r.memory.mu.Lock()
+	defer r.memory.mu.Unlock()
 	if r.handle != nil {
 		if err := r.handle(ids); err != nil {
 			return err
@@ -120,10 +131,18 @@ func (r *rig) take(_ context.Context, events []Event) error {
 	return nil
 }
 
-// pass lets time go by.
+func (r *rig) polled(context.Context) {
+	r.memory.mu.Lock()
+	defer r.memory.mu.Unlock()
+	r.retries++
+}
+
+// pass lets time go by, and the Poller work.
 func (r *rig) pass(d time.Duration) {
+	r.memory.mu.Unlock()
 	time.Sleep(d)
 	synctest.Wait()
+	r.memory.mu.Lock()
 }
 
 func (r *rig) wantHandled(ids ...string) {
