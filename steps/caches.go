@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"tidemark/history"
+	"tidemark/steps/stage"
 )
 
 const (
@@ -25,7 +26,7 @@ func (w *World) everyNodeHasRefusedAnUnknownKey(ctx context.Context) error {
 }
 
 func (w *World) refusesTheUnknownKey(ctx context.Context, who string) error {
-	return w.each(ctx, who, func(node int) error { return w.show(ctx, look{path: "/dogs", key: unknown}, node, "401") })
+	return w.Each(ctx, who, func(node int) error { return w.Show(ctx, stage.Look{Path: "/dogs", Key: unknown}, node, "401") })
 }
 
 func (w *World) theCacheHoldsTheHit(ctx context.Context, who string) error {
@@ -45,9 +46,9 @@ func (w *World) everyNodeHoldsAnUnrelatedCredential(ctx context.Context) error {
 }
 
 func (w *World) theCacheNeverLostTheUnrelated(ctx context.Context, who string) error {
-	w.window.To = w.history.Now()
-	return w.each(ctx, who, func(node int) error {
-		return w.judge(history.Steady(w.history.Entries(), w.unrelated.subject(), node, "200", w.window), w.window.From)
+	w.window.To = w.History.Now()
+	return w.Each(ctx, who, func(node int) error {
+		return w.Judge(history.Steady(w.History.Entries(), w.unrelated.Subject(), node, "200", w.window), w.window.From)
 	})
 }
 
@@ -60,46 +61,33 @@ func (w *World) itsKeyIsPurgedBeforeTheLoadEnds(ctx context.Context, node int) e
 }
 
 func (w *World) showsItAsSoonAsTheLoadHasEnded(ctx context.Context, node int) error {
-	w.origin = w.history.Now()
+	w.origin = w.History.Now()
 	return w.immediate(ctx, node, w.change.looks)
 }
 
 func (w *World) theCacheIsPurged(ctx context.Context, node int) error {
-	return w.act(ctx, node, func() error { return w.call(ctx, node, remove("/cache")) })
+	return w.act(ctx, node, func() error { return w.Call(ctx, node, stage.Remove("/cache")) })
 }
 
 // cacheKey returns the key under which the caches, and the events, know what the change is about.
 func (w *World) cacheKey(ctx context.Context) (string, error) {
 	if w.key == "" {
-		return w.keyOf(ctx, "routes", map[string]string{"id": w.change.route})
+		return w.KeyOf(ctx, "routes", map[string]string{"id": w.change.route})
 	}
-	return w.keyOf(ctx, "keyauth_credentials", map[string]string{"key": w.key})
-}
-
-// keyOf fills the target's template for a kind.
-func (w *World) keyOf(ctx context.Context, kind string, parts map[string]string) (string, error) {
-	if w.workspace == "" {
-		id, err := w.cluster.Value(ctx, "workspace", nil)
-		if err != nil {
-			return "", fmt.Errorf("find the workspace: %w", err)
-		}
-		w.workspace = id
-	}
-	parts["workspace"] = w.workspace
-	return w.env.Target.CacheKey(kind, parts)
+	return w.KeyOf(ctx, "keyauth_credentials", map[string]string{"key": w.key})
 }
 
 // cached asserts what nodes hold in their cache for the key that is spoken of.
 func (w *World) cached(ctx context.Context, who string, holds func(status, fields int) bool, what string) error {
-	return w.each(ctx, who, func(node int) error {
-		w.out.Checks++
+	return w.Each(ctx, who, func(node int) error {
+		w.Checks++
 		key, err := w.cacheKey(ctx)
 		if err != nil {
 			return err
 		}
-		answer := w.expect(ctx, node, w.cluster.Node(node).AdminURL()).GET("/cache/" + key).Expect()
+		answer := w.Expect(ctx, node, w.Cluster.Node(node).AdminURL()).GET("/cache/" + key).Expect()
 		entry := answer.JSON().Object().Raw()
-		if err := w.complaints.take(); err != nil || holds(answer.Raw().StatusCode, len(entry)) {
+		if err := w.Complaints(); err != nil || holds(answer.Raw().StatusCode, len(entry)) {
 			return err
 		}
 		actual := fmt.Sprintf("%d %v", answer.Raw().StatusCode, entry)
@@ -113,7 +101,7 @@ func (w *World) purge(ctx context.Context, node int) error {
 	if err != nil {
 		return err
 	}
-	return w.call(ctx, node, remove("/cache/"+key))
+	return w.Call(ctx, node, stage.Remove("/cache/"+key))
 }
 
 // purgesWhileLoading purges, then waits for the load that was under way.
@@ -125,22 +113,22 @@ func (w *World) purgesWhileLoading(ctx context.Context, node int) error {
 		return history.Doubtf("the load had ended before the purge")
 	}
 	shown := <-w.loaded
-	if old := w.change.looks[0].old; shown != old {
+	if old := w.change.looks[0].Old; shown != old {
 		return history.Doubtf("the load under way showed %q: it had not read the old row", shown)
 	}
-	return w.cluster.Node(node).Heal(ctx)
+	return w.Cluster.Node(node).Heal(ctx)
 }
 
 // holdsUnrelated makes a second credential, has every node load it, and watches its cache entries.
 func (w *World) holdsUnrelated(ctx context.Context) error {
-	err := w.call(ctx, w.those("every node")[0], post("/consumers/dana/key-auth", fields{"key": unrelated}))
-	key, keyErr := w.keyOf(ctx, "keyauth_credentials", map[string]string{"key": unrelated})
-	if err := errors.Join(err, keyErr, w.heard(ctx, w.history.Now())); err != nil {
+	err := w.Call(ctx, w.Those("every node")[0], stage.Post("/consumers/dana/key-auth", fields{"key": unrelated}))
+	key, keyErr := w.KeyOf(ctx, "keyauth_credentials", map[string]string{"key": unrelated})
+	if err := errors.Join(err, keyErr, w.Heard(ctx, w.History.Now())); err != nil {
 		return err
 	}
-	w.unrelated = look{path: key, cached: true, old: "200"}
-	err = w.each(ctx, "every node", func(node int) error { return w.show(ctx, look{path: "/dogs", key: unrelated}, node, "200") })
-	w.window = history.Window{From: w.history.Now(), Gap: w.bounds.Slack / 2}
-	w.probe(ctx, w.unrelated)
+	w.unrelated = stage.Look{Path: key, Cached: true, Old: "200"}
+	err = w.Each(ctx, "every node", func(node int) error { return w.Show(ctx, stage.Look{Path: "/dogs", Key: unrelated}, node, "200") })
+	w.window = history.Window{From: w.History.Now(), Gap: w.Bounds.Slack / 2}
+	w.Probe(ctx, w.unrelated)
 	return err
 }

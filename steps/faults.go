@@ -16,13 +16,13 @@ func (w *World) nodeIsFromItsDatabase(ctx context.Context, node int, how string)
 	if err != nil {
 		return err
 	}
-	return w.each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
+	return w.Each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
 		return w.act(ctx, 0, func() error { return w.inflict(ctx, node, fault) })
 	})
 }
 
 func (w *World) nodeIsHealed(ctx context.Context, node int) error {
-	return w.act(ctx, 0, func() error { return w.cluster.Node(node).Heal(ctx) })
+	return w.act(ctx, 0, func() error { return w.Cluster.Node(node).Heal(ctx) })
 }
 
 func (w *World) theReplicaIsFrozen(ctx context.Context) error {
@@ -30,15 +30,15 @@ func (w *World) theReplicaIsFrozen(ctx context.Context) error {
 }
 
 func (w *World) theReplicaLags(ctx context.Context, seconds float64) error {
-	w.lag = time.Duration(seconds * float64(time.Second))
-	if err := w.replica(ctx, toxics.LaggingReplica(w.lag)); err != nil {
+	w.Lag = time.Duration(seconds * float64(time.Second))
+	if err := w.replica(ctx, toxics.LaggingReplica(w.Lag)); err != nil {
 		return err
 	}
-	return w.measure()
+	return w.Measure()
 }
 
 func (w *World) theReplicaThaws(ctx context.Context) error {
-	return w.act(ctx, 0, func() error { return w.cluster.Heal(ctx) })
+	return w.act(ctx, 0, func() error { return w.Cluster.Heal(ctx) })
 }
 
 func (w *World) hasMissed(ctx context.Context, node int, name string) error {
@@ -81,25 +81,25 @@ func faultNamed(how string) (toxics.Fault, error) {
 
 // inflict applies a fault to a node. Its witness is asked at the end.
 func (w *World) inflict(ctx context.Context, node int, f toxics.Fault) error {
-	_, err := w.cluster.Node(node).Inflict(ctx, f)
+	_, err := w.Cluster.Node(node).Inflict(ctx, f)
 	return err
 }
 
 // replica applies a fault to the replica.
 func (w *World) replica(ctx context.Context, f toxics.Fault) error {
-	if err := w.up(ctx); err != nil {
+	if err := w.Up(ctx); err != nil {
 		return err
 	}
-	_, err := w.cluster.Inflict(ctx, f)
-	w.origin = w.history.Now()
+	_, err := w.Cluster.Inflict(ctx, f)
+	w.origin = w.History.Now()
 	return err
 }
 
 // behind makes the change by SQL: no event tells of it.
 func (w *World) behind(ctx context.Context) error {
-	sent := w.history.Now()
+	sent := w.History.Now()
 	err := w.act(ctx, 0, func() error {
-		rows, err := w.sql(ctx, w.change.behind.template, w.change.behind.params)
+		rows, err := w.SQL(ctx, w.change.behind.template, w.change.behind.params)
 		if err == nil && rows != 1 {
 			err = history.Doubtf("the SQL %s changed %d rows instead of one", w.change.behind.template, rows)
 		}
@@ -117,20 +117,20 @@ func (w *World) misses(ctx context.Context, node int) error {
 	if err := w.inflict(ctx, node, toxics.CutFromDatabase); err != nil {
 		return err
 	}
-	deaf := w.history.Now()
+	deaf := w.History.Now()
 	w.resyncs[node] = w.resynced(ctx, node)
-	w.leave(node, true) // it is not asked: an entry that expires now would be kept for its age
+	w.Leave(node, true) // it is not asked: an entry that expires now would be kept for its age
 	err := w.missed(ctx, node)
-	if early := w.polls(node, deaf); err == nil && len(early) > 0 {
+	if early := w.Polls(node, deaf); err == nil && len(early) > 0 {
 		err = history.Doubtf("node %d polled %v after it had been cut off", node, early[0].Sub(deaf))
 	}
-	err = errors.Join(err, w.cluster.Node(node).Heal(ctx))
-	w.leave(node, false)
+	err = errors.Join(err, w.Cluster.Node(node).Heal(ctx))
+	w.Leave(node, false)
 	if err != nil {
 		return err
 	}
-	ttl := w.settings.Duration("db_cache_ttl")
-	if took := w.history.Now().Sub(w.prepared); ttl > 0 && took > ttl/2 {
+	ttl := w.Settings.Duration("db_cache_ttl")
+	if took := w.History.Now().Sub(w.prepared); ttl > 0 && took > ttl/2 {
 		return history.Doubtf("missing the event took %v from the first look on, more than half the TTL", took)
 	}
 	return nil
@@ -141,7 +141,7 @@ func (w *World) resynced(ctx context.Context, node int) uint64 {
 	var status struct {
 		Tidemark struct{ Resyncs uint64 }
 	}
-	if answer, err := w.request(ctx, w.cluster.Node(node).StatusURL()+"/status"); err == nil {
+	if answer, err := w.Request(ctx, w.Cluster.Node(node).StatusURL()+"/status"); err == nil {
 		_ = json.NewDecoder(answer.Body).Decode(&status)
 		_ = answer.Body.Close()
 	}
@@ -160,23 +160,23 @@ func (w *World) spoilt(ctx context.Context) error {
 
 // missed makes the change through another node and removes all trace of it.
 func (w *World) missed(ctx context.Context, node int) error {
-	others := w.those("every node")
+	others := w.Those("every node")
 	if err := w.makes(ctx, w.change.name, others[0], nil); err != nil {
 		return err
 	}
 	for _, other := range others {
 		for _, l := range w.change.looks {
-			if !w.until(ctx, w.origin.Add(w.bounds.Propagation), func() bool { return w.see(ctx, l, other) == l.new }) {
+			if !w.Until(ctx, w.origin.Add(w.Bounds.Propagation), func() bool { return w.See(ctx, l, other) == l.New }) {
 				return history.Doubtf("node %d, which was not to miss %s, did not show it", other, w.change.name)
 			}
 		}
 	}
-	if w.spec.Replica {
-		if err := w.cluster.ReplicaCaughtUp(ctx); err != nil {
+	if w.Spec.Replica {
+		if err := w.Cluster.ReplicaCaughtUp(ctx); err != nil {
 			return err
 		}
 	}
-	rows, err := w.sql(ctx, "delete_events", nil)
+	rows, err := w.SQL(ctx, "delete_events", nil)
 	if err == nil && rows < 1 {
 		err = history.Doubtf("no event was there to be missed by node %d", node)
 	}
@@ -189,16 +189,16 @@ func (w *World) loadsAcrossDeletion(ctx context.Context, node int) error {
 	if err := w.purge(ctx, node); err != nil {
 		return err
 	}
-	w.see(ctx, w.change.looks[0], node) // its connection is warm
-	if err := w.inflict(ctx, node, toxics.SlowDatabase(w.bounds.Slack)); err != nil {
+	w.See(ctx, w.change.looks[0], node) // its connection is warm
+	if err := w.inflict(ctx, node, toxics.SlowDatabase(w.Bounds.Slack)); err != nil {
 		return err
 	}
 	if err := w.purge(ctx, node); err != nil {
 		return err
 	}
 	w.loaded = make(chan string, 1)
-	w.wait.Go(func() { w.loaded <- w.see(ctx, w.change.looks[0], node) })
-	w.pass(ctx, w.bounds.Slack/5) // the question is at the server, the answer on its way
+	w.Go(func() { w.loaded <- w.See(ctx, w.change.looks[0], node) })
+	w.Pass(ctx, w.Bounds.Slack/5) // the question is at the server, the answer on its way
 	return w.behind(ctx)
 }
 
@@ -208,15 +208,15 @@ func (w *World) commitsLate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hold := 2*w.bounds.Poll + w.bounds.Slack
-	done, began := make(chan error, 1), w.history.Now()
-	w.wait.Go(func() {
-		_, err := w.sql(ctx, "late_event", map[string]string{"key": key, "seconds": fmt.Sprint(hold.Seconds())})
+	hold := 2*w.Bounds.Poll + w.Bounds.Slack
+	done, began := make(chan error, 1), w.History.Now()
+	w.Go(func() {
+		_, err := w.SQL(ctx, "late_event", map[string]string{"key": key, "seconds": fmt.Sprint(hold.Seconds())})
 		done <- err
 	})
 	err = w.act(ctx, 0, func() error { return w.overtake(ctx, done, began.Add(2*hold)) })
-	for _, node := range w.those("every node") {
-		if polls := w.polls(node, began); err == nil && len(polls) < 2 {
+	for _, node := range w.Those("every node") {
+		if polls := w.Polls(node, began); err == nil && len(polls) < 2 {
 			err = history.Doubtf("node %d polled %d times while the event was held back", node, len(polls))
 		}
 	}
@@ -226,13 +226,13 @@ func (w *World) commitsLate(ctx context.Context) error {
 // overtake writes newer events until the late one is committed.
 func (w *World) overtake(ctx context.Context, done <-chan error, deadline time.Time) error {
 	var err error
-	over := w.until(ctx, deadline, func() bool {
+	over := w.Until(ctx, deadline, func() bool {
 		select {
 		case err = <-done:
 			return true
 		default:
 		}
-		_, err = w.sql(ctx, "synthetic_event", map[string]string{"key": "nobody"})
+		_, err = w.SQL(ctx, "synthetic_event", map[string]string{"key": "nobody"})
 		return err != nil
 	})
 	if !over {
@@ -247,9 +247,9 @@ func (w *World) written(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := w.sql(ctx, "count_events", map[string]string{"key": key})
+	rows, err := w.SQL(ctx, "count_events", map[string]string{"key": key})
 	if err == nil && rows == 0 {
 		err = &history.Violation{Expected: "an event for " + key + " in the database", Actual: "none"}
 	}
-	return w.judge(err, w.origin)
+	return w.Judge(err, w.origin)
 }

@@ -12,46 +12,42 @@ import (
 )
 
 func (w *World) aCluster(nodes int, how string) error {
-	w.spec.Nodes, w.spec.Replica = nodes, how == " with a read replica"
+	w.Spec.Nodes, w.Spec.Replica = nodes, how == " with a read replica"
 	if how == " with nothing set" {
-		maps.Copy(w.stated, w.env.Target.Nothing())
+		maps.Copy(w.Stated, w.Target.Nothing())
 	}
 	return nil
 }
 
 func (w *World) aClusterWhoseConfigurationFileSays(nodes int, text *godog.DocString) error {
-	w.spec.Nodes, w.spec.ConfigFile = nodes, filepath.Join(w.env.Dir, "node.conf")
-	return os.WriteFile(w.spec.ConfigFile, []byte(text.Content), 0o644)
+	w.Spec.Nodes, w.Spec.ConfigFile = nodes, filepath.Join(w.Dir, "node.conf")
+	return os.WriteFile(w.Spec.ConfigFile, []byte(text.Content), 0o644)
 }
 
 func (w *World) settingIs(name, value string) error {
-	if w.cluster != nil {
+	if w.Cluster != nil {
 		return fmt.Errorf("set %s: the cluster has already started", name)
 	}
-	w.stated[name] = value
+	w.Stated[name] = value
 	return nil
 }
 
 func (w *World) settingOfNodeIs(node int, name, value string) error {
-	w.spec.PerNode[node] = map[string]string{name: value}
+	w.Spec.PerNode[node] = map[string]string{name: value}
 	return nil
 }
 
-func (w *World) itsConfigurationIsAskedFor(ctx context.Context) error {
-	return w.up(ctx)
-}
-
 func (w *World) isReportedAs(ctx context.Context, name string, value float64) error {
-	w.out.Checks++
-	answer := w.expect(ctx, 1, w.cluster.Node(1).AdminURL()).GET("/").Expect().Status(200)
+	w.Checks++
+	answer := w.Expect(ctx, 1, w.Cluster.Node(1).AdminURL()).GET("/").Expect().Status(200)
 	answer.JSON().Object().Value("configuration").Object().Value(name).Number().IsEqual(value)
-	return w.complaints.take()
+	return w.Complaints()
 }
 
 func (w *World) saysThatItIsNotReady(ctx context.Context, node int, bound string) error {
-	path := w.env.Target.Start.Ready.Path
+	path := w.Target.Start.Ready.Path
 	unready := func() bool { return w.statusOf(ctx, node, path) == http.StatusServiceUnavailable }
-	w.until(ctx, w.origin.Add(w.bounds.Query+w.bounds.Slack), unready)
+	w.Until(ctx, w.origin.Add(w.Bounds.Query+w.Bounds.Slack), unready)
 	return w.answers(ctx, node, path, http.StatusServiceUnavailable)
 }
 
@@ -61,7 +57,7 @@ func (w *World) isAlive(ctx context.Context, node int) error {
 
 // statusOf asks a node's status listener.
 func (w *World) statusOf(ctx context.Context, node int, path string) int {
-	answer, err := w.request(ctx, w.cluster.Node(node).StatusURL()+path)
+	answer, err := w.Request(ctx, w.Cluster.Node(node).StatusURL()+path)
 	if err != nil {
 		return 0
 	}
@@ -71,35 +67,35 @@ func (w *World) statusOf(ctx context.Context, node int, path string) int {
 
 // answers asserts what a node's status listener answers.
 func (w *World) answers(ctx context.Context, node int, path string, status int) error {
-	w.out.Checks++
-	w.expect(ctx, node, w.cluster.Node(node).StatusURL()).GET(path).Expect().Status(status)
-	return w.complaints.take()
+	w.Checks++
+	w.Expect(ctx, node, w.Cluster.Node(node).StatusURL()).GET(path).Expect().Status(status)
+	return w.Complaints()
 }
 
 func (w *World) nodeIsStopped(ctx context.Context, node int) error {
-	return w.goes(ctx, node, func() error { return w.cluster.Node(node).Terminate(ctx) })
+	return w.goes(ctx, node, func() error { return w.Cluster.Node(node).Terminate(ctx) })
 }
 
 func (w *World) nodeIsKilled(ctx context.Context, node int) error {
-	return w.goes(ctx, node, func() error { return w.cluster.Node(node).Kill(ctx) })
+	return w.goes(ctx, node, func() error { return w.Cluster.Node(node).Kill(ctx) })
 }
 
 func (w *World) nodeIsFrozen(ctx context.Context, node int) error {
-	return w.goes(ctx, node, func() error { return w.cluster.Node(node).Freeze(ctx) })
+	return w.goes(ctx, node, func() error { return w.Cluster.Node(node).Freeze(ctx) })
 }
 
 func (w *World) nodeIsStarted(ctx context.Context, node int) error {
-	return w.comes(ctx, node, func() error { return w.cluster.Node(node).Restart(ctx) })
+	return w.comes(ctx, node, func() error { return w.Cluster.Node(node).Restart(ctx) })
 }
 
 func (w *World) nodeIsRestarted(ctx context.Context, node int) error {
-	w.leave(node, true)
+	w.Leave(node, true)
 	return w.nodeIsStarted(ctx, node)
 }
 
 func (w *World) nodeGoesOn(ctx context.Context, node int) error {
-	err := w.act(ctx, 0, func() error { return w.cluster.Node(node).Thaw(ctx) })
-	w.leave(node, false)
+	err := w.act(ctx, 0, func() error { return w.Cluster.Node(node).Thaw(ctx) })
+	w.Leave(node, false)
 	return err
 }
 
@@ -109,8 +105,8 @@ func (w *World) isMadeThroughAndKilled(ctx context.Context, name string, node in
 
 // goes takes a node away.
 func (w *World) goes(ctx context.Context, node int, how func() error) error {
-	return w.each(ctx, fmt.Sprintf("node %d", node), func(int) error {
-		w.leave(node, true)
+	return w.Each(ctx, fmt.Sprintf("node %d", node), func(int) error {
+		w.Leave(node, true)
 		return how()
 	})
 }
@@ -119,7 +115,7 @@ func (w *World) goes(ctx context.Context, node int, how func() error) error {
 func (w *World) comes(ctx context.Context, node int, how func() error) error {
 	return w.act(ctx, node, func() error {
 		err := how()
-		w.leave(node, false)
+		w.Leave(node, false)
 		return err
 	})
 }

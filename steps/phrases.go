@@ -51,7 +51,7 @@ func (w *World) phrases() []Phrase {
 		{`a cluster of (\d+) nodes? whose configuration file says`, `a cluster of 1 node whose configuration file says`, "every node is given this text as its configuration file", w.aClusterWhoseConfigurationFileSays},
 		{`([a-z]+(?:_[a-z]+)*) is (\S+?)(?: s)?`, `db_update_frequency is 2 s`, "a setting of every node", w.settingIs},
 		{`on ` + node + ` ([a-z_]+) is (\S+?)(?: s)?`, `on node 2 db_update_frequency is 1 s`, "a setting of one node", w.settingOfNodeIs},
-		{`its configuration is asked for`, ``, "the node runs and is asked through its Admin API", w.itsConfigurationIsAskedFor},
+		{`its configuration is asked for`, ``, "the node runs and is asked through its Admin API", w.Up},
 		{`([a-z_]+) is reported as ` + number, `db_cache_ttl is reported as 0`, "the Admin API names the value in force", w.isReportedAs},
 
 		// nodes that come and go
@@ -69,10 +69,9 @@ func (w *World) phrases() []Phrase {
 		{aThing + ` (?:is|was) made through ` + node, `a deleted credential is made through node 1`, "the change, by the node's Admin API; the next request follows at once", w.isMadeThrough},
 		{aThing + ` is made through ` + node + `, which is killed at its answer`, `a new route is made through node 1, which is killed at its answer`, "the node dies when it has acknowledged the change", w.isMadeThroughAndKilled},
 		{`(\d+) changes are made through all nodes in turn`, `30 changes are made through all nodes in turn`, "one after the other, of routing, plugins and consumers", w.changesAreMade},
-		{who + ` shows it from the very next request on`, `node 1 shows it from the very next request on`, "no request that began after the change (or purge, or start) sees the old state", w.showsFromTheNextRequestOn},
-		{who + ` shows it ` + bound, `node 2 shows it within the propagation bound`, "seen within the bound, and not unseen again while it settles", w.showsWithin},
+		{who + ` (?:shows it|runs the plugin) from the very next request on`, `node 1 shows it from the very next request on`, "no request that began after the change (or purge, or start) sees the old state", w.showsFromTheNextRequestOn},
+		{who + ` (?:shows it|shows the last state of each|runs the plugin) ` + bound, `node 2 shows it within the propagation bound`, "seen within the bound, and not unseen again while it settles", w.showsWithin},
 		{who + ` shows it within the (cache TTL|miss TTL)(?:, however often it is asked)?`, `node 2 shows it within the cache TTL`, "the age of the entry is the bound", w.showsWithin},
-		{`every node shows the last state of each ` + bound, `every node shows the last state of each within the propagation bound`, "after a burst", w.showsTheLastStateOfEach},
 		{who + ` still show(?:s|ed) the old state ` + window, `node 2 still shows the old state during the next 2 polls`, "every look in the window sees the state before", w.stillShowsTheOldState},
 		{who + ` shows it and nothing else ` + window, `node 1 shows it and nothing else during the next 3 polls`, "every look in the window sees the new state", w.showsItAndNothingElse},
 		{who + ` does not show it before the propagation delay`, `node 2 does not show it before the propagation delay`, "not earlier than the delay after the change", w.doesNotShowItBeforeTheDelay},
@@ -105,7 +104,7 @@ func (w *World) phrases() []Phrase {
 		{`the cache of ` + node + ` is purged`, `the cache of node 2 is purged`, "DELETE /cache", w.theCacheIsPurged},
 
 		// services
-		{`every node serves ` + name, `every node serves "/steady"`, "a service with a route, answering 200 on every node, and watched", w.everyNodeServes},
+		{`every node serves ` + name, `every node serves "/steady"`, "a service with a route, answering 200 on every node, and watched", w.serves},
 		{name + ` answered on every node and then lost its route`, `the service "test-service" answered on every node and then lost its route`, "nodes hold the service in memory and can show it only there", w.answeredAndLostItsRoute},
 		{name + ` is deleted through ` + node, `the service "test-service" is deleted through node 1`, "DELETE of the service", w.theServiceIsDeletedThrough},
 		{`the deletion of ` + name + ` is refused by ` + node, `the deletion of the service "test-service" is refused by node 1`, "400: it still has a route", w.theDeletionIsRefusedBy},
@@ -129,7 +128,5 @@ func (w *World) phrases() []Phrase {
 		{`its deletion answers (\d+) and its first request (\d+)`, `its deletion answers 204 and its first request 404`, "of the service that was there before", w.itsDeletionAnswers},
 		{`its service, its route and its plugin are each created`, ``, "201 each", w.areEachCreated},
 		{`its requests to both nodes answer (\d+) before there is a plugin`, `its requests to both nodes answer 200 before there is a plugin`, "node 2 as soon as it knows the route", w.itsRequestsAnswer},
-		{node + ` runs the plugin from the very next request on`, `node 1 runs the plugin from the very next request on`, "the answer bears its mark", w.runsThePluginFromTheNextRequestOn},
-		{node + ` runs the plugin ` + bound, `node 2 runs the plugin within the propagation bound`, "and keeps it", w.runsThePluginWithin},
 	}
 }

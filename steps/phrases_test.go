@@ -122,8 +122,8 @@ func TestChangesAreComplete(t *testing.T) {
 		}
 		said[c.name] = true
 		for _, l := range c.looks {
-			if l.old == l.new || l.old == "" || l.new == "" {
-				t.Errorf("%s: its look at %s cannot tell old from new", c.name, l.subject())
+			if l.Old == l.New || l.Old == "" || l.New == "" {
+				t.Errorf("%s: its look at %s cannot tell old from new", c.name, l.Subject())
 			}
 		}
 	}

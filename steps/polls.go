@@ -10,21 +10,21 @@ import (
 )
 
 func (w *World) hasJustPolled(ctx context.Context, node int) error {
-	return w.each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
-		return w.polled(ctx, node, w.history.Now().Add(-w.interval(node)/8)) // so long ago is just now
+	return w.Each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
+		return w.polled(ctx, node, w.History.Now().Add(-w.Interval(node)/8)) // so long ago is just now
 	})
 }
 
 func (w *World) intervalsPass(ctx context.Context, count int) error {
-	err := w.each(ctx, "every node", func(node int) error { return w.polled(ctx, node, w.history.Now()) })
-	w.window = w.pass(ctx, time.Duration(count)*w.bounds.Poll)
+	err := w.Each(ctx, "every node", func(node int) error { return w.polled(ctx, node, w.History.Now()) })
+	w.window = w.Pass(ctx, time.Duration(count)*w.Bounds.Poll)
 	return err
 }
 
 func (w *World) everyNodePolledOnce(ctx context.Context) error {
-	return w.each(ctx, "every node", func(node int) error {
-		f := w.interval(node)
-		return w.judge(history.Regular(w.polls(node, w.window.From), node, f, min(f, w.bounds.Slack)/2, w.window), w.window.From)
+	return w.Each(ctx, "every node", func(node int) error {
+		f := w.Interval(node)
+		return w.Judge(history.Regular(w.Polls(node, w.window.From), node, f, min(f, w.Bounds.Slack)/2, w.window), w.window.From)
 	})
 }
 
@@ -38,8 +38,8 @@ func (w *World) polledMoreOften(ctx context.Context, more, less int) error {
 // polled waits for the next poll of a node after a moment, and for one that is not its first: between the first and the
 // second lies less than an interval.
 func (w *World) polled(ctx context.Context, node int, since time.Time) error {
-	next := func() bool { return len(w.polls(node, since)) > 0 && len(w.polls(node, time.Time{})) > 1 }
-	if !w.until(ctx, since.Add(2*w.interval(node)+w.bounds.Slack), next) {
+	next := func() bool { return len(w.Polls(node, since)) > 0 && len(w.Polls(node, time.Time{})) > 1 }
+	if !w.Until(ctx, since.Add(2*w.Interval(node)+w.Bounds.Slack), next) {
 		return history.Doubtf("no poll of node %d was seen within two intervals", node)
 	}
 	return nil
@@ -47,8 +47,8 @@ func (w *World) polled(ctx context.Context, node int, since time.Time) error {
 
 // pollsAsSet judges that a node polled in the window as often as its interval says, give or take one.
 func (w *World) pollsAsSet(node int) error {
-	count, f := 0, w.interval(node)
-	for _, at := range w.polls(node, w.window.From) {
+	count, f := 0, w.Interval(node)
+	for _, at := range w.Polls(node, w.window.From) {
 		if !at.After(w.window.To) {
 			count++
 		}
@@ -58,5 +58,5 @@ func (w *World) pollsAsSet(node int) error {
 	if math.Abs(float64(count)-expected) > 1 {
 		err = &history.Violation{Expected: fmt.Sprintf("node %d to poll about %.0f times in %v, every %v", node, expected, w.window.To.Sub(w.window.From), f), Actual: fmt.Sprintf("%d polls", count), Node: node}
 	}
-	return w.judge(err, w.window.From)
+	return w.Judge(err, w.window.From)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tidemark/history"
+	"tidemark/steps/stage"
 )
 
 func (w *World) everyNodeLoadsNewCredentials(ctx context.Context, count int) error {
@@ -15,36 +16,36 @@ func (w *World) everyNodeLoadsNewCredentials(ctx context.Context, count int) err
 }
 
 func (w *World) theReplicaServedThoseReads(ctx context.Context) error {
-	return w.each(ctx, "every node", w.readFromReplica)
+	return w.Each(ctx, "every node", w.readFromReplica)
 }
 
 func (w *World) theAdminAPIKnowsIt(ctx context.Context, node int) error {
-	w.out.Checks++
-	w.expect(ctx, node, w.cluster.Node(node).AdminURL()).GET(w.change.entity).Expect().Status(200)
-	return w.complaints.take()
+	w.Checks++
+	w.Expect(ctx, node, w.Cluster.Node(node).AdminURL()).GET(w.change.entity).Expect().Status(200)
+	return w.Complaints()
 }
 
 // loads makes credentials, waits until every node may read them from the replica, has every node load
 // each, and notes what that moved on the nodes' links to primary and replica.
 func (w *World) loads(ctx context.Context, count int) error {
 	for i := range count {
-		if err := w.call(ctx, 1, post("/consumers/dana/key-auth", fields{"key": fmt.Sprint("key-", i)})); err != nil {
+		if err := w.Call(ctx, 1, stage.Post("/consumers/dana/key-auth", fields{"key": fmt.Sprint("key-", i)})); err != nil {
 			return err
 		}
 	}
 	for range 2 { // a node learns with a poll how far the replica is
-		if err := w.heard(ctx, w.history.Now()); err != nil {
+		if err := w.Heard(ctx, w.History.Now()); err != nil {
 			return err
 		}
 	}
-	return w.each(ctx, "every node", func(node int) error {
-		primary, replica := w.cluster.Node(node).Bytes()
+	return w.Each(ctx, "every node", func(node int) error {
+		primary, replica := w.Cluster.Node(node).Bytes()
 		for i := range count {
-			if err := w.show(ctx, look{path: "/dogs", key: fmt.Sprint("key-", i)}, node, "200"); err != nil {
+			if err := w.Show(ctx, stage.Look{Path: "/dogs", Key: fmt.Sprint("key-", i)}, node, "200"); err != nil {
 				return err
 			}
 		}
-		primaryAfter, replicaAfter := w.cluster.Node(node).Bytes()
+		primaryAfter, replicaAfter := w.Cluster.Node(node).Bytes()
 		w.traffic[node] = [2]uint64{primaryAfter - primary, replicaAfter - replica}
 		return nil
 	})
@@ -60,5 +61,5 @@ func (w *World) readFromReplica(node int) error {
 			Actual:   fmt.Sprintf("%d bytes on its link to the primary, %d to the replica", primary, replica), Node: node,
 		}
 	}
-	return w.judge(err, w.origin)
+	return w.Judge(err, w.origin)
 }

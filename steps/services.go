@@ -6,11 +6,8 @@ import (
 	"fmt"
 
 	"tidemark/history"
+	"tidemark/steps/stage"
 )
-
-func (w *World) everyNodeServes(ctx context.Context, name string) error {
-	return w.serves(ctx, name)
-}
 
 func (w *World) answeredAndLostItsRoute(ctx context.Context, name string) error {
 	return w.losesItsRoute(ctx, name)
@@ -21,14 +18,14 @@ func (w *World) theServiceIsDeletedThrough(ctx context.Context, _ string, node i
 }
 
 func (w *World) theDeletionIsRefusedBy(ctx context.Context, name string, node int) error {
-	w.window = history.Window{From: w.history.Now(), Gap: w.bounds.Slack / 2}
-	refused := remove("/services/" + name)
-	refused.status = 400
-	return w.call(ctx, node, refused)
+	w.window = history.Window{From: w.History.Now(), Gap: w.Bounds.Slack / 2}
+	refused := stage.Remove("/services/" + name)
+	refused.Status = 400
+	return w.Call(ctx, node, refused)
 }
 
 func (w *World) everyNodeKeepsServing(ctx context.Context, _, window string) error {
-	return w.stays(ctx, "every node", window, func(l look) string { return l.old })
+	return w.stays(ctx, "every node", window, func(l stage.Look) string { return l.Old })
 }
 
 func (w *World) neverFailedOnAnyNode(ctx context.Context, name string) error {
@@ -36,19 +33,19 @@ func (w *World) neverFailedOnAnyNode(ctx context.Context, name string) error {
 }
 
 func (w *World) answers404(ctx context.Context, who, _ string) error {
-	return w.each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.change.looks[:1]) })
+	return w.Each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.change.looks[:1]) })
 }
 
 func (w *World) theCacheNoLongerHoldsTheService(ctx context.Context, who, _ string) error {
-	return w.each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.change.looks[1:]) })
+	return w.Each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.change.looks[1:]) })
 }
 
 func (w *World) theCacheStillHoldsTheService(ctx context.Context, who, _, window string) error {
-	return w.stays(ctx, who, window, func(l look) string { return l.old })
+	return w.stays(ctx, who, window, func(l stage.Look) string { return l.Old })
 }
 
 func (w *World) theCacheDropsTheService(ctx context.Context, who, _, bound string) error {
-	return w.each(ctx, who, func(node int) error { return w.converges(ctx, node, bound, w.turns[1:]) })
+	return w.Each(ctx, who, func(node int) error { return w.converges(ctx, node, bound, w.turns[1:]) })
 }
 
 func (w *World) changesAreMade(ctx context.Context, count int) error {
@@ -58,7 +55,7 @@ func (w *World) changesAreMade(ctx context.Context, count int) error {
 // serves makes a service with a route, waits until every node serves it, and watches it.
 func (w *World) serves(ctx context.Context, name string) error {
 	err := w.readyFor(ctx, service(name))
-	w.window = history.Window{From: w.history.Now(), Gap: w.bounds.Slack / 2}
+	w.window = history.Window{From: w.History.Now(), Gap: w.Bounds.Slack / 2}
 	return err
 }
 
@@ -66,67 +63,67 @@ func (w *World) serves(ctx context.Context, name string) error {
 // What is left to delete is the service, which shows in nothing but the caches.
 func (w *World) losesItsRoute(ctx context.Context, name string) error {
 	c := service(name)
-	if err := w.up(ctx); err != nil {
+	if err := w.Up(ctx); err != nil {
 		return err
 	}
-	first := w.those("every node")[0]
-	if err := w.call(ctx, first, c.given...); err != nil {
+	first := w.Those("every node")[0]
+	if err := w.Call(ctx, first, c.given...); err != nil {
 		return err
 	}
 	if err := w.settle(ctx, c.looks...); err != nil {
 		return err
 	}
-	key, err := w.keyOf(ctx, "services", map[string]string{"id": otherID})
+	key, err := w.KeyOf(ctx, "services", map[string]string{"id": otherID})
 	if err != nil {
 		return err
 	}
-	c.given = []call{remove("/routes/" + name)}
-	c.looks = []look{{path: "/" + name, old: "404", new: "404"}, {path: key, cached: true, old: "200", new: "404"}}
+	c.given = []stage.Call{stage.Remove("/routes/" + name)}
+	c.looks = []stage.Look{{Path: "/" + name, Old: "404", New: "404"}, {Path: key, Cached: true, Old: "200", New: "404"}}
 	return w.readyFor(ctx, c)
 }
 
 // neverFailed judges all looks at an unchanged route since every node served it, until a poll interval
 // after the last change.
 func (w *World) neverFailed(ctx context.Context, name string) error {
-	w.window.To = w.pass(ctx, w.bounds.Poll).To
+	w.window.To = w.Pass(ctx, w.Bounds.Poll).To
 	var errs []error
-	for _, node := range w.those("every node") {
-		errs = append(errs, w.judge(history.Steady(w.history.Entries(), "/"+name, node, "200", w.window), w.window.From))
+	for _, node := range w.Those("every node") {
+		errs = append(errs, w.Judge(history.Steady(w.History.Entries(), "/"+name, node, "200", w.window), w.window.From))
 	}
 	return errors.Join(errs...)
 }
 
 // A series is a subject that can be changed again and again, each time to a state of its own.
 type series struct {
-	given []call
-	look  look
-	next  func(i int) (call, string) // the i-th state, and how to bring it about
+	given []stage.Call
+	look  stage.Look
+	next  func(i int) (stage.Call, string) // the i-th state, and how to bring it about
 }
 
 // manySeries has one series for each way in which a node remembers: the router, the plugins, the cache.
 func manySeries() []series {
-	base := func(name string, more ...call) []call {
-		return append([]call{
-			post("/services", fields{"name": name, "url": "http://{upstream}/0"}),
-			post("/services/"+name+"/routes", fields{"paths": []string{"/" + name}}),
+	base := func(name string, more ...stage.Call) []stage.Call {
+		return append([]stage.Call{
+			stage.Post("/services", fields{"name": name, "url": "http://{upstream}/0"}),
+			stage.Post("/services/"+name+"/routes", fields{"paths": []string{"/" + name}}),
 		}, more...)
 	}
 	return []series{
-		{base("moving"), look{path: "/moving", reads: "path", old: "200 /0"}, func(i int) (call, string) {
-			return patch("/services/moving", fields{"path": fmt.Sprintf("/%d", i)}), fmt.Sprintf("200 /%d", i)
+		{base("moving"), stage.Look{Path: "/moving", Reads: "path", Old: "200 /0"}, func(i int) (stage.Call, string) {
+			return stage.Patch("/services/moving", fields{"path": fmt.Sprintf("/%d", i)}), fmt.Sprintf("200 /%d", i)
 		}},
 		{
-			base("closing", post("/services/closing/plugins", fields{"id": pluginID, "name": "request-termination", "config": fields{"status_code": 400}})),
-			look{path: "/closing", old: "400"},
-			func(i int) (call, string) {
-				return patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 400 + i}}), fmt.Sprint(400 + i)
+			base("closing", stage.Post("/services/closing/plugins", fields{"id": pluginID, "name": "request-termination", "config": fields{"status_code": 400}})),
+			stage.Look{Path: "/closing", Old: "400"},
+			func(i int) (stage.Call, string) {
+				return stage.Patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 400 + i}}), fmt.Sprint(400 + i)
 			},
 		},
 		{
-			base("naming", post("/services/naming/plugins", fields{"name": "key-auth"}), post("/consumers", fields{"id": consumerID, "username": "n0"}), post("/consumers/n0/key-auth", fields{"key": "bone"})),
-			look{path: "/naming", key: "bone", reads: "consumer", old: "200 n0"},
-			func(i int) (call, string) {
-				return patch("/consumers/"+consumerID, fields{"username": fmt.Sprintf("n%d", i)}), fmt.Sprintf("200 n%d", i)
+			base("naming", stage.Post("/services/naming/plugins", fields{"name": "key-auth"}), stage.Post("/consumers", fields{"id": consumerID, "username": "n0"}), stage.Post("/consumers/n0/key-auth", fields{"key": "bone"})),
+			stage.Look{Path: "/naming", Key: "bone", Reads: "consumer", Old: "200 n0"},
+			func(i int) (stage.Call, string) {
+				return stage.Patch("/consumers/"+consumerID, fields{"username": fmt.Sprintf("n%d", i)}), fmt.Sprintf("200 n%d", i)
 			},
 		},
 	}
@@ -141,19 +138,19 @@ func (w *World) burst(ctx context.Context, count int) error {
 	if err := w.readyFor(ctx, c); err != nil {
 		return err
 	}
-	w.turns = c.turned(w.history.Now(), w.history.Now())
-	nodes := w.those("every node")
+	w.turns = c.turned(w.History.Now(), w.History.Now())
+	nodes := w.Those("every node")
 	for i := range count {
 		turn, s := &w.turns[i%len(all)], all[i%len(all)]
 		made, state := s.next(i + 1)
-		if err := w.call(ctx, nodes[(i/len(all)+i)%len(nodes)], made); err != nil {
+		if err := w.Call(ctx, nodes[(i/len(all)+i)%len(nodes)], made); err != nil {
 			return err
 		}
 		if turn.New != "" {
 			turn.Via = append(turn.Via, turn.New)
 		}
-		turn.New, turn.Answered = state, w.history.Now()
-		w.origin, c.looks[i%len(all)].new = turn.Answered, state
+		turn.New, turn.Answered = state, w.History.Now()
+		w.origin, c.looks[i%len(all)].New = turn.Answered, state
 	}
 	return nil
 }

@@ -2,21 +2,15 @@ package steps
 
 import (
 	"context"
-	"errors"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
-	"github.com/gavv/httpexpect/v2"
-
-	"tidemark/history"
 	"tidemark/target"
 )
 
 func worldWith(b target.Bounds) *World {
 	w := New(Env{Target: &target.Target{}})
-	w.bounds = b
+	w.Bounds = b
 	return w
 }
 
@@ -34,21 +28,6 @@ func TestWindowsAreRead(t *testing.T) {
 	}
 }
 
-func TestStatesAreReadFromAnswers(t *testing.T) {
-	header := http.Header{"X-Mark": {"active"}}
-	body := []byte(`{"path": "/fur", "headers": {"X-Consumer-Username": ["dana"]}}`)
-	for _, row := range []struct{ reads, body, want string }{
-		{"path", string(body), "/fur"},
-		{"consumer", string(body), "dana"},
-		{"header X-Mark", "", "active"},
-		{"path", "not JSON", "something else than the upstream's answer"},
-	} {
-		if got := (look{reads: row.reads}).read(header, []byte(row.body)); got != row.want {
-			t.Errorf("%s of %s: got %q, want %q", row.reads, row.body, got, row.want)
-		}
-	}
-}
-
 func TestDeadlinesHaveNames(t *testing.T) {
 	w := worldWith(target.Bounds{Propagation: time.Second, Heal: 2 * time.Second, Tight: time.Millisecond})
 	for name, want := range map[string]time.Duration{"propagation": time.Second, "heal": 2 * time.Second, "cache TTL": time.Millisecond} {
@@ -58,38 +37,6 @@ func TestDeadlinesHaveNames(t *testing.T) {
 	}
 	if _, err := w.deadline(context.Background(), 1, "soon", time.Time{}); err == nil {
 		t.Error("soon: got no error")
-	}
-}
-
-// What an assertion complains about is a violation, and is told once.
-func TestComplaintsAreViolations(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
-	defer server.Close()
-	w := worldWith(target.Bounds{})
-	w.expect(context.Background(), 2, server.URL).GET("/").Expect().Status(http.StatusOK)
-	var v *history.Violation
-	if err := w.complaints.take(); !errors.As(err, &v) || v.Node != 2 {
-		t.Errorf("got %v, want a violation by node 2", err)
-	}
-	if err := w.complaints.take(); err != nil {
-		t.Errorf("taken twice: %v", err)
-	}
-	entries := w.history.Entries()
-	if len(entries) != 1 || entries[0].Status != http.StatusNotFound || entries[0].Kind != history.KindRequest {
-		t.Errorf("recorded %+v, want one request with its status", entries)
-	}
-	var _ httpexpect.AssertionHandler = complainer{}
-}
-
-// A violation while the harness stood still is a doubt; without it, it stays.
-func TestJudgeExcusesALateHarness(t *testing.T) {
-	w := worldWith(target.Bounds{Slack: 500 * time.Millisecond})
-	since := time.Now()
-	if err := w.judge(&history.Violation{}, since); !isViolation(err) {
-		t.Errorf("got %v, want a violation", err)
-	}
-	if w.out.Checks != 1 {
-		t.Errorf("counted %d judgments, want 1", w.out.Checks)
 	}
 }
 

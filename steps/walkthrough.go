@@ -15,6 +15,7 @@ import (
 	"github.com/gavv/httpexpect/v2"
 
 	"tidemark/history"
+	"tidemark/steps/stage"
 )
 
 // The document's commands, by their place in fixtures/data/walkthrough.sh.
@@ -51,14 +52,6 @@ func (w *World) itsRequestsAnswer(ctx context.Context, status int) error {
 	return errors.Join(w.answered(ctx, asksNode1, status), w.answered(ctx, asksNode2, status))
 }
 
-func (w *World) runsThePluginFromTheNextRequestOn(ctx context.Context, node int) error {
-	return w.immediate(ctx, node, w.change.looks)
-}
-
-func (w *World) runsThePluginWithin(ctx context.Context, node int, bound string) error {
-	return w.converges(ctx, node, bound, w.turns)
-}
-
 // walkThrough types the commands one after the other, as a reader would: each when the one before has had
 // its effect, which on node 2 takes until its poll.
 func (w *World) walkThrough(ctx context.Context) error {
@@ -69,12 +62,12 @@ func (w *World) walkThrough(ctx context.Context) error {
 	if err := w.curlrc(); err != nil {
 		return err
 	}
-	w.change = &change{name: "the plugin of the walk-through", looks: []look{{path: "/example", reads: "header X-Example-Plugin", old: "200 ", new: "200 active"}}}
+	w.change = &change{name: "the plugin of the walk-through", looks: []stage.Look{{Path: "/example", Reads: "header X-Example-Plugin", Old: "200 ", New: "200 active"}}}
 	for i, command := range script {
 		if i == createsPlugin {
-			w.probe(ctx, w.change.looks...)
+			w.Probe(ctx, w.change.looks...)
 		}
-		sent := w.history.Now()
+		sent := w.History.Now()
 		if err := w.act(ctx, map[int]int{createsPlugin: 1}[i], func() error { return w.types(ctx, i, command) }); err != nil {
 			return err
 		}
@@ -106,7 +99,7 @@ func (w *World) script() ([]string, error) {
 func (w *World) curlrc() error {
 	lines := []string{"silent", "show-error", "max-time = 10", `write-out = "\n%{http_code}"`}
 	for address, where := range map[string]string{
-		"127.0.0.1:8001": w.cluster.Node(1).AdminURL(), "127.0.0.1:8000": w.cluster.Node(1).ProxyURL(), "127.0.0.2:8000": w.cluster.Node(2).ProxyURL(),
+		"127.0.0.1:8001": w.Cluster.Node(1).AdminURL(), "127.0.0.1:8000": w.Cluster.Node(1).ProxyURL(), "127.0.0.2:8000": w.Cluster.Node(2).ProxyURL(),
 	} {
 		u, err := url.Parse(where)
 		if err != nil {
@@ -114,15 +107,15 @@ func (w *World) curlrc() error {
 		}
 		lines = append(lines, fmt.Sprintf("connect-to = %q", address+":"+u.Host))
 	}
-	return os.WriteFile(filepath.Join(w.env.Dir, ".curlrc"), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+	return os.WriteFile(filepath.Join(w.Dir, ".curlrc"), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 
 // types has a shell run one command, again while node 2 has not heard of the route yet.
 func (w *World) types(ctx context.Context, i int, command string) error {
-	deadline := w.history.Now().Add(w.bounds.Propagation)
+	deadline := w.History.Now().Add(w.Bounds.Propagation)
 	var err error
 	var answer typed
-	w.until(ctx, deadline, func() bool {
+	w.Until(ctx, deadline, func() bool {
 		answer, err = w.curl(ctx, command)
 		return err != nil || i != asksNode2 || answer.status != 404
 	})
@@ -133,9 +126,9 @@ func (w *World) types(ctx context.Context, i int, command string) error {
 // curl runs a command as it is printed, by a shell and the real curl.
 func (w *World) curl(ctx context.Context, command string) (typed, error) {
 	shell := exec.CommandContext(ctx, "sh", "-c", command)
-	shell.Env = []string{"PATH=" + os.Getenv("PATH"), "CURL_HOME=" + w.env.Dir, "HOME=" + w.env.Dir}
-	shell.Dir = w.env.Dir
-	start := w.history.Now()
+	shell.Env = []string{"PATH=" + os.Getenv("PATH"), "CURL_HOME=" + w.Dir, "HOME=" + w.Dir}
+	shell.Dir = w.Dir
+	start := w.History.Now()
 	out, err := shell.Output()
 	if err != nil {
 		return typed{}, fmt.Errorf("run %q: %w", command, err)
@@ -145,19 +138,19 @@ func (w *World) curl(ctx context.Context, command string) (typed, error) {
 	if err != nil {
 		return typed{}, fmt.Errorf("read curl's status of %q: %w", command, err)
 	}
-	w.history.Record(history.Entry{Kind: history.KindRequest, Request: command, Status: status, Detail: text[:min(len(text), 300)], Start: start, End: w.history.Now()})
+	w.History.Record(history.Entry{Kind: history.KindRequest, Request: command, Status: status, Detail: text[:min(len(text), 300)], Start: start, End: w.History.Now()})
 	return typed{command, status}, nil
 }
 
 // pointAtUpstream gives the service of the walk-through the suite's upstream in place of example.com.
 func (w *World) pointAtUpstream(ctx context.Context) error {
-	return w.call(ctx, 1, patch("/services/example-service", fields{"url": "http://{upstream}"}))
+	return w.Call(ctx, 1, stage.Patch("/services/example-service", fields{"url": "http://{upstream}"}))
 }
 
 // answered asserts the status of one command.
 func (w *World) answered(ctx context.Context, command, status int) error {
-	w.out.Checks++
-	config := httpexpect.Config{Context: ctx, TestName: w.walk[command].command, AssertionHandler: w.asserting(0)}
+	w.Checks++
+	config := httpexpect.Config{Context: ctx, TestName: w.walk[command].command, AssertionHandler: w.Asserting(0)}
 	httpexpect.NewNumberC(config, float64(w.walk[command].status)).IsEqual(status)
-	return w.complaints.take()
+	return w.Complaints()
 }
