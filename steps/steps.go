@@ -4,6 +4,9 @@
 // cluster is done by cluster and toxics, what was seen is judged by history. All sentences stand in one table,
 // [Phrases], from which they are registered and listed; what a scenario can be about stands in another, the
 // changes, so that a few sentences cover every kind of entity. What both act on is the [stage.Stage].
+//
+// It is longer than a room should be by its two tables, which are values: a sentence more is a line there and
+// a step of a few lines, and each is reused by many scenarios.
 package steps
 
 import (
