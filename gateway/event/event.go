@@ -38,19 +38,13 @@ type Cursor struct {
 // A Batch is what one read of the log found, all of it in one snapshot except the events' texts.
 type Batch struct {
 	Server    Server
-	Xmin      uint64    // the oldest transaction still open: the next horizon
-	Xmax      uint64    // the first transaction not yet begun
-	Now       time.Time // by the database's clock
-	Listed    []Listed  // every event at or above the horizon, seen or not
-	Events    []Event   // those that Seen did not know
-	Gone      []string  // listed, unseen, and no longer there when they were fetched
+	Xmin      uint64            // the oldest transaction still open: the next horizon
+	Xmax      uint64            // the first transaction not yet begun
+	Now       time.Time         // by the database's clock
+	Listed    map[string]uint64 // every event at or above the horizon, seen or not: its transaction by its id
+	Events    []Event           // those that Seen did not know
+	Gone      []string          // listed, unseen, and no longer there when they were fetched
 	Deletions []Deletion
-}
-
-// Listed is one event of the log by name.
-type Listed struct {
-	ID  string
-	XID uint64
 }
 
 // A Deletion says that somebody deleted events of the log.
@@ -158,9 +152,9 @@ func (p place) next(b Batch) place {
 	if n.xmin == p.xmin && !p.stuck.IsZero() {
 		n.stuck = p.stuck
 	}
-	for _, l := range b.Listed {
-		if l.XID >= b.Xmin {
-			n.seen[l.ID] = l.XID
+	for id, xid := range b.Listed {
+		if xid >= b.Xmin {
+			n.seen[id] = xid
 		}
 	}
 	for _, d := range b.Deletions {

@@ -118,7 +118,7 @@ func TestNextPlace(t *testing.T) {
 	was := place{server: primary(), xmin: 700, xmax: 710, now: noon, stuck: noon.Add(-time.Minute), seen: map[string]uint64{"old": 700}}
 	b := Batch{
 		Server: primary(), Xmin: 705, Xmax: 720, Now: noon.Add(time.Second),
-		Listed:    []Listed{{"old", 700}, {"below", 704}, {"at", 705}, {"above", 719}},
+		Listed:    map[string]uint64{"old": 700, "below": 704, "at": 705, "above": 719},
 		Deletions: []Deletion{{XID: 704}, {XID: 706}},
 	}
 	n := was.next(b)

@@ -338,8 +338,8 @@ func (p *Poller) move(b Batch) {
 	p.place = p.place.next(b)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, l := range b.Listed {
-		delete(p.applied, l.ID) // the place knows it now
+	for id := range b.Listed {
+		delete(p.applied, id) // the place knows it now
 	}
 	for id, since := range p.applied {
 		if p.o.Retention > 0 && time.Since(since) > p.o.Retention {

@@ -23,7 +23,6 @@ type memory struct {
 	xmin, xmax uint64
 	events     []Event
 	deletions  []Deletion
-	gone       []string
 	err        error
 	skew       time.Duration // of the database's clock
 	slow       time.Duration // what a read takes
@@ -43,12 +42,12 @@ func (m *memory) Since(ctx context.Context, c Cursor) (Batch, error) {
 	if m.err != nil {
 		return Batch{}, m.err
 	}
-	b := Batch{Server: m.server, Xmin: m.xmin, Xmax: m.xmax, Now: time.Now().Add(m.skew), Deletions: m.deletions, Gone: m.gone}
+	b := Batch{Server: m.server, Xmin: m.xmin, Xmax: m.xmax, Now: time.Now().Add(m.skew), Deletions: m.deletions, Listed: map[string]uint64{}}
 	for _, e := range m.events {
 		if c.Horizon == 0 || e.XID < c.Horizon {
 			continue
 		}
-		b.Listed = append(b.Listed, Listed{e.ID, e.XID})
+		b.Listed[e.ID] = e.XID
 		if !c.Seen(e.ID) {
 			b.Events = append(b.Events, e)
 		}

@@ -103,8 +103,9 @@ func poll(ctx context.Context, pool *pgxpool.Pool, c event.Cursor) (event.Batch,
 	}
 	b.Server.Timeline, b.Server.Position = uint32(timeline), uint64(position)
 	b.Xmin, b.Xmax = xid(xmin), xid(xmax)
+	b.Listed = make(map[string]uint64, len(ids))
 	for i, id := range ids {
-		b.Listed = append(b.Listed, event.Listed{ID: id, XID: xid(xids[i])})
+		b.Listed[id] = xid(xids[i])
 	}
 	for i := range deleters {
 		b.Deletions = append(b.Deletions, event.Deletion{XID: xid(deleters[i]), Highest: xid(tops[i])})
@@ -115,9 +116,9 @@ func poll(ctx context.Context, pool *pgxpool.Pool, c event.Cursor) (event.Batch,
 // fetch reads the listed events that the cursor has not seen.
 func fetch(ctx context.Context, pool *pgxpool.Pool, c event.Cursor, b *event.Batch) error {
 	var unseen []string
-	for _, l := range b.Listed {
-		if c.Seen == nil || !c.Seen(l.ID) {
-			unseen = append(unseen, l.ID)
+	for id := range b.Listed {
+		if c.Seen == nil || !c.Seen(id) {
+			unseen = append(unseen, id)
 		}
 	}
 	for len(unseen) > 0 {

@@ -78,7 +78,7 @@ func TestAPollSaysWhoAnswers(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if len(got.Events) != 1 || got.Events[0].ID != id || got.Events[0].NodeID != id || got.Events[0].Channel != "invalidations" ||
-			got.Events[0].Data != "k" || got.Events[0].At.IsZero() || !got.Events[0].NotBefore.IsZero() || got.Events[0].XID != got.Listed[0].XID {
+			got.Events[0].Data != "k" || got.Events[0].At.IsZero() || !got.Events[0].NotBefore.IsZero() || got.Events[0].XID != got.Listed[id] {
 			t.Errorf("%s: events %+v", name, got.Events)
 		}
 	}
