@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -82,11 +83,23 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 		fmt.Fprintf(a.err, "tidemark: %v\n", err)
 		a.exit = suite.ExitHarness
 	}
-	terminal.End(results, folder)
+	terminal.End(results, nearby(folder))
 	if f.format == "json" {
 		return a.json(results)
 	}
 	return nil
+}
+
+// nearby is the path as it is shortest to type from here.
+func nearby(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {
+		return short
+	}
+	return path
 }
 
 // terminal writes for people: on stdout, or on stderr where stdout is for a machine.

@@ -7,7 +7,7 @@ Feature: The document's walk-through
   Scenario: The seven commands, word for word
     Given a cluster of 2 nodes
     And plugins is bundled,example-plugin
-    And db_update_frequency is 2 s
+    And db_update_frequency is 1 s
     And the service "test-service" answered on every node and then lost its route
     When the walk-through is typed against both nodes
     Then its deletion answers 204 and its first request 404

@@ -22,8 +22,13 @@ const kept = 20
 var runName = regexp.MustCompile(`^\d{8}-\d{6}-\d+(-\d+)?$`)
 
 // NewFolder makes a new folder for a run in out, named for its start and process, points out/latest
-// to it and removes all but the newest 20 runs. Nothing is ever overwritten.
+// to it and removes all but the newest 20 runs. Nothing is ever overwritten. The path that it returns
+// is absolute: programs with working folders of their own are given files in it.
 func NewFolder(out string, started time.Time) (string, error) {
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return "", fmt.Errorf("make run folder: %w", err)
+	}
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return "", fmt.Errorf("make run folder: %w", err)
 	}
