@@ -93,10 +93,7 @@ func NewPoller(o Options) *Poller {
 // only error is the context's.
 func (p *Poller) Start(ctx context.Context) error {
 	for {
-		b, err := p.since(ctx, Cursor{Deadline: p.o.Deadline})
-		if err == nil {
-			p.place = place{}.next(b)
-		}
+		err := p.step(ctx)
 		p.record(err)
 		if err == nil {
 			return nil
@@ -121,11 +118,7 @@ func (p *Poller) Run(ctx context.Context, tick <-chan time.Time) error {
 
 	p.poll(ctx)
 	for n := 1; ; {
-		if wait, any := p.nextDelayed(); any {
-			alarm.Reset(wait)
-		} else {
-			alarm.Stop()
-		}
+		alarm.Reset(p.nextDelayed())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -172,7 +165,7 @@ func (p *Poller) poll(ctx context.Context) {
 	}
 	p.record(err)
 	p.deaf = err != nil && p.o.Defects.DeafAfterFailure
-	p.warnOfOldHorizon(ctx)
+	p.warnOfOldHorizon()
 	if p.o.Polled != nil {
 		_ = p.guard("retry after a poll", func() error { p.o.Polled(ctx); return nil })
 	}
@@ -184,7 +177,7 @@ func (p *Poller) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.place.xmin == 0 { // never started
+	if p.place.xmin == 0 { // the start
 		p.place = p.place.next(b)
 		return nil
 	}
@@ -266,14 +259,13 @@ func delay(e Event, now time.Time) time.Duration {
 	return max(0, min(e.NotBefore.Sub(now), e.NotBefore.Sub(e.At)))
 }
 
-// nextDelayed is the time until the first delayed event is due.
-func (p *Poller) nextDelayed() (wait time.Duration, any bool) {
+// nextDelayed is the time until the first delayed event is due; long when there is none.
+func (p *Poller) nextDelayed() time.Duration {
+	wait := time.Hour
 	for _, d := range p.delayed {
-		if left := time.Until(d.due); !any || left < wait {
-			wait, any = left, true
-		}
+		wait = min(wait, time.Until(d.due))
 	}
-	return max(0, wait), any
+	return max(0, wait)
 }
 
 // runDelayed runs the events that are due. What fails is tried again an interval later.
@@ -300,7 +292,9 @@ func (p *Poller) runDelayed(ctx context.Context) {
 	case err != nil:
 		p.owed = "an event handler panicked"
 	}
-	p.countDelayed()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status.Delayed = len(p.delayed)
 }
 
 // handle hands events on, all at once. It blocks as long as the handler does.
@@ -349,12 +343,6 @@ func (p *Poller) move(b Batch) {
 	p.status.Delayed = len(p.delayed)
 }
 
-func (p *Poller) countDelayed() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.status.Delayed = len(p.delayed)
-}
-
 // record counts a poll, and logs where failing begins and where it ends.
 func (p *Poller) record(err error) {
 	p.mu.Lock()
@@ -382,10 +370,10 @@ func (p *Poller) record(err error) {
 }
 
 // warnOfOldHorizon warns once for each transaction that has kept the horizon for over a minute.
-func (p *Poller) warnOfOldHorizon(ctx context.Context) {
+func (p *Poller) warnOfOldHorizon() {
 	if age := p.place.age(); age > oldHorizon && p.warned != p.place.xmin {
 		p.warned = p.place.xmin
-		p.o.Logger.WarnContext(ctx, "a transaction has been open for long; every poll lists all events since",
+		p.o.Logger.Warn("a transaction has been open for long; every poll lists all events since",
 			"transaction", p.place.xmin, "age", age.Round(time.Second))
 	}
 }
