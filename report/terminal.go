@@ -284,7 +284,7 @@ func Closing(r *Results, folder string) string {
 	if r.Exit == 1 && r.Summary.Fail == 0 {
 		words[1] = "FAIL: a scenario that is listed as failing passed"
 	}
-	text := fmt.Sprintf("tidemark: %s (%s) on %s; exit %d", words[r.Exit], counts(r.Summary), r.Target.Name, r.Exit)
+	text := fmt.Sprintf("tidemark: %s (%s%s) on %s; exit %d", words[r.Exit], counts(r.Summary), repeated(r), r.Target.Name, r.Exit)
 	if r.Reason != "" {
 		text += "; " + firstLine(r.Reason)
 	}
@@ -292,6 +292,18 @@ func Closing(r *Results, folder string) string {
 		text += "; report in " + folder
 	}
 	return text
+}
+
+// repeated says how often scenarios were played, where more than once.
+func repeated(r *Results) string {
+	times := 1
+	for _, s := range r.Scenarios {
+		times = max(times, len(s.Runs))
+	}
+	if times == 1 {
+		return ""
+	}
+	return fmt.Sprintf("; each played %d times", times)
 }
 
 // counts names only what there is.

@@ -117,7 +117,7 @@ func statements(known []Statement, scenarios []Scenario, verdicts map[string]rep
 }
 
 // scenario tells what became of a scenario; the caller holds the lock. Where it was repeated, the
-// details are those of its worst play.
+// details are those of its worst play, and propagation is that of all.
 func (r *run) scenario(s Scenario) report.Scenario {
 	out := report.Scenario{
 		ID: s.ID, Feature: s.Feature, Name: s.Name, URI: s.URI, Line: s.Line, Level: s.Level,
@@ -137,6 +137,7 @@ func (r *run) scenario(s Scenario) report.Scenario {
 	for _, rec := range slices.SortedFunc(slices.Values(records), func(a, b record) int { return a.n - b.n }) {
 		out.Runs = append(out.Runs, report.Run{N: rec.n, Verdict: rec.Verdict, Duration: report.Millis(rec.played.Duration)})
 		out.Waiting += report.Millis(rec.played.Waiting)
+		out.Propagation = append(out.Propagation, rec.propagation()...)
 		if rec.Verdict == report.Pass {
 			passed++
 		}
@@ -163,14 +164,18 @@ func (rec record) describe(out *report.Scenario, s Scenario) {
 			From: since(rec.played.Began, f.From), To: since(rec.played.Began, f.To),
 		})
 	}
-	for _, p := range rec.played.Propagation {
-		out.Propagation = append(out.Propagation, report.Propagation{
-			Change: p.Change, Node: p.Node, MS: report.Millis(p.After), Polls: p.Polls, Bound: report.Millis(p.Bound),
-		})
-	}
 	if rec.Verdict != report.Pass {
 		out.Failure = failure(rec.played.Outcome, s)
 	}
+}
+
+func (rec record) propagation() (all []report.Propagation) {
+	for _, p := range rec.played.Propagation {
+		all = append(all, report.Propagation{
+			Change: p.Change, Node: p.Node, MS: report.Millis(p.After), Polls: p.Polls, Bound: report.Millis(p.Bound),
+		})
+	}
+	return all
 }
 
 func since(began, at time.Time) report.Millis {
