@@ -2,7 +2,8 @@
 // print what it says.
 //
 // What a script may hold on to: the exit codes, the names of commands and flags, and what -o json
-// prints on stdout. Everything else on stdout and stderr is for people.
+// prints on stdout. Everything else on stdout and stderr is for people. There is a file a command; its
+// length is flags and words.
 package cli
 
 import (
@@ -88,17 +89,6 @@ func usageError(format string, args ...any) error {
 	return &suite.UsageError{Message: fmt.Sprintf(format, args...)}
 }
 
-// near is the tail of a message that names the nearest right name, or all of a few.
-func near(name string, names []string) string {
-	if nearest := target.Nearest(name, names); nearest != "" {
-		return fmt.Sprintf("; nearest is %q", nearest)
-	}
-	if len(names) > 0 && len(names) <= 20 {
-		return "; known: " + strings.Join(names, ", ")
-	}
-	return ""
-}
-
 func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -107,7 +97,7 @@ func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
-	return usageError("unknown command %q%s", args[0], near(args[0], names))
+	return usageError("unknown command %q%s", args[0], target.Near(args[0], names))
 }
 
 // noArguments and oneArgument are cobra's, but a mistake is a usage error.
@@ -163,7 +153,7 @@ func output(c *cobra.Command, format *string) {
 	c.Flags().StringVarP(format, "output", "o", "text", "text or json")
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if *format != "text" && *format != "json" {
-			return usageError("unknown output %q%s", *format, near(*format, []string{"text", "json"}))
+			return usageError("unknown output %q%s", *format, target.Near(*format, []string{"text", "json"}))
 		}
 		return nil
 	}

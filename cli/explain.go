@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/suite"
+	"tidemark/target"
 	"tidemark/toxics"
 )
 
@@ -48,7 +49,7 @@ func (a *app) explain(ctx context.Context, name string, f runFlags) ([]string, e
 		}
 		names = append(names, known...)
 	}
-	return nil, usageError("nothing is called %q%s", name, near(name, names))
+	return nil, usageError("nothing is called %q%s", name, target.Near(name, names))
 }
 
 func (a *app) explainStatement(name string) (lines, known []string, err error) {

@@ -11,6 +11,7 @@ import (
 
 	"tidemark/steps"
 	"tidemark/suite"
+	"tidemark/target"
 	"tidemark/toxics"
 )
 
@@ -58,7 +59,7 @@ func (a *app) list(ctx context.Context, kind string, kinds []string, f runFlags)
 	case "profiles":
 		return listProfiles(), nil
 	}
-	return listing{}, usageError("unknown kind %q%s", kind, near(kind, kinds))
+	return listing{}, usageError("unknown kind %q%s", kind, target.Near(kind, kinds))
 }
 
 func (a *app) printList(l listing, format string) error {

@@ -29,7 +29,7 @@ func (a *app) loadTarget(name string) (*target.Target, error) {
 	file := path.Join(targets, name+".yaml")
 	data, err := fs.ReadFile(a.content, file)
 	if err != nil {
-		return nil, usageError("unknown target %q%s", name, near(name, a.targetNames()))
+		return nil, usageError("unknown target %q%s", name, target.Near(name, a.targetNames()))
 	}
 	return target.Load(file, data)
 }

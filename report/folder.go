@@ -84,21 +84,30 @@ func rotate(out, mine string) error {
 	return failed
 }
 
-// Durations returns how long each scenario took in the latest run of out, where it passed; nothing
-// where there is no such run.
+// remembered is how many earlier runs are asked how long scenarios take.
+const remembered = 5
+
+// Durations returns how long each scenario took when it last passed, as the latest runs of out say;
+// nothing where there are none.
 func Durations(out string) map[string]time.Duration {
-	data, err := os.ReadFile(filepath.Join(out, "latest", "results.json"))
+	entries, err := os.ReadDir(out)
 	if err != nil {
 		return nil
 	}
-	var last Results
-	if json.Unmarshal(data, &last) != nil {
-		return nil
-	}
-	known := map[string]time.Duration{}
-	for _, s := range last.Scenarios {
-		if s.Verdict == Pass {
-			known[s.ID] = s.Duration.Duration()
+	known, asked := map[string]time.Duration{}, 0
+	for _, e := range slices.Backward(entries) {
+		data, err := os.ReadFile(filepath.Join(out, e.Name(), "results.json"))
+		var last Results
+		if !runName.MatchString(e.Name()) || err != nil || json.Unmarshal(data, &last) != nil || len(last.Target.Defects) > 0 {
+			continue
+		}
+		for _, s := range last.Scenarios {
+			if _, newer := known[s.ID]; s.Verdict == Pass && !newer {
+				known[s.ID] = s.Duration.Duration()
+			}
+		}
+		if asked++; asked == remembered {
+			break
 		}
 	}
 	return known

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidemark/report"
+	"tidemark/target"
 )
 
 // A Matrix is the proof that the suite can fail: each defect of the reference against the scenarios
@@ -271,7 +272,7 @@ func (m *Matrix) judge(o ProveOptions) {
 			m.Proof.Killed++
 		}
 		if len(o.Known) > 0 && !slices.Contains(o.Known, row.Defect) {
-			m.Problems = append(m.Problems, fmt.Sprintf("defect %s: the gateway does not know it%s", row.Defect, near(row.Defect, o.Known)))
+			m.Problems = append(m.Problems, fmt.Sprintf("defect %s: the gateway does not know it%s", row.Defect, target.Near(row.Defect, o.Known)))
 		}
 	}
 	for _, name := range o.Known {

@@ -4,6 +4,10 @@
 // What it promises: a scenario has one verdict, a retry never turns red into green, and results,
 // files, terminal and exit code say the same. What a scenario does lies in steps; whether a
 // guarantee held is judged in history; here is only what follows from it.
+//
+// It is longer than most rooms, since it reads from top to bottom: what a feature says (scenario,
+// select, statements), how it is played (plan, lab, run), what follows (verdict, results) and the proof
+// (prove). Each part is called by the next and by nobody else.
 package suite
 
 import (

@@ -111,20 +111,9 @@ func oneOf[V any](kind, name string, known map[string]V) (V, error) {
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		return v, usage("unknown %s %q%s", kind, name, near(name, names))
+		return v, usage("unknown %s %q%s", kind, name, target.Near(name, names))
 	}
 	return v, nil
-}
-
-// near is the tail of a message that names the nearest right name; where nothing is near, all.
-func near(name string, names []string) string {
-	if nearest := target.Nearest(name, names); nearest != "" {
-		return fmt.Sprintf("; nearest is %q", nearest)
-	}
-	if len(names) > 0 && len(names) <= 20 {
-		return "; known: " + strings.Join(names, ", ")
-	}
-	return ""
 }
 
 // named says whether the scenario is one of the ids, or a row of one.
@@ -140,7 +129,7 @@ func knownIDs(all []Scenario, ids []string) error {
 			for _, s := range all {
 				names = append(names, s.ID)
 			}
-			return usage("unknown scenario %q%s", id, near(id, names))
+			return usage("unknown scenario %q%s", id, target.Near(id, names))
 		}
 	}
 	return nil
@@ -154,7 +143,7 @@ func knownStatements(all []Scenario, ids []string) error {
 	for _, id := range ids {
 		if !slices.Contains(names, id) {
 			slices.Sort(names)
-			return usage("no scenario carries the statement %q%s", id, near(id, slices.Compact(names)))
+			return usage("no scenario carries the statement %q%s", id, target.Near(id, slices.Compact(names)))
 		}
 	}
 	return nil
@@ -251,7 +240,7 @@ func (p *tagParser) not() (tagCondition, error) {
 		return nil, p.wrong("%q is no tag; tags begin with @", tag)
 	}
 	if p.known != nil && !slices.Contains(p.known, tag) {
-		return nil, usage("unknown tag %q%s", tag, near(tag, p.known))
+		return nil, usage("unknown tag %q%s", tag, target.Near(tag, p.known))
 	}
 	return func(tags []string) bool { return slices.Contains(tags, tag) }, nil
 }

@@ -55,7 +55,7 @@ func Decode(file string, data []byte, into any) error {
 		}
 	}
 	if name := quoted.FindStringSubmatch(mistake.Message); strings.HasPrefix(mistake.Message, "unknown field") && name != nil {
-		mistake.Message = fmt.Sprintf("unknown key %q%s", name[1], hint(name[1], fieldNames(reflect.TypeOf(into), nil)))
+		mistake.Message = fmt.Sprintf("unknown key %q%s", name[1], Near(name[1], fieldNames(reflect.TypeOf(into), nil)))
 	}
 	return mistake
 }
@@ -144,7 +144,7 @@ func (e Expectation) wrong() string {
 	case e.Scenario == "":
 		return "an expectation names no scenario"
 	case !slices.Contains(verdicts, e.Verdict):
-		return fmt.Sprintf("expectation for %s: unknown verdict %q; want one of %s%s", e.Scenario, e.Verdict, strings.Join(verdicts, ", "), hint(e.Verdict, verdicts))
+		return fmt.Sprintf("expectation for %s: unknown verdict %q; want one of %s%s", e.Scenario, e.Verdict, strings.Join(verdicts, ", "), Near(e.Verdict, verdicts))
 	case e.Reason == "" || e.Link == "":
 		return fmt.Sprintf("expectation for %s: a reason and a link are owed", e.Scenario)
 	}

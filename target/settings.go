@@ -74,7 +74,7 @@ func (t *Target) Nothing() map[string]string {
 func (t *Target) Check(name, value string) error {
 	setting, found := t.Settings[name]
 	if !found {
-		return fmt.Errorf("set %s: the target %s has no such setting%s", name, t.Name, hint(name, keys(t.Settings)))
+		return fmt.Errorf("set %s: the target %s has no such setting%s", name, t.Name, Near(name, keys(t.Settings)))
 	}
 	if value == "" {
 		return nil
@@ -93,7 +93,7 @@ func (s Setting) allows(name, value string) error {
 		}
 	case "word":
 		if !slices.Contains(s.OneOf, value) {
-			return fmt.Errorf("set %s to %q: want one of %s%s", name, value, strings.Join(s.OneOf, ", "), hint(value, s.OneOf))
+			return fmt.Errorf("set %s to %q: want one of %s%s", name, value, strings.Join(s.OneOf, ", "), Near(value, s.OneOf))
 		}
 	}
 	return nil

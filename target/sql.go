@@ -19,7 +19,7 @@ type Statement struct {
 func (t *Target) Statements(name string, params map[string]string) ([]Statement, error) {
 	template, found := t.SQL[name]
 	if !found {
-		return nil, fmt.Errorf("sql %s: the target %s has no such statement%s", name, t.Name, hint(name, keys(t.SQL)))
+		return nil, fmt.Errorf("sql %s: the target %s has no such statement%s", name, t.Name, Near(name, keys(t.SQL)))
 	}
 	var statements []Statement
 	for _, part := range strings.Split(template, ";") {

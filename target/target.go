@@ -170,7 +170,7 @@ func (t *Target) Expectation(scenario string) *Expectation {
 func (t *Target) CacheKey(kind string, parts map[string]string) (string, error) {
 	template, found := t.CacheKeys[kind]
 	if !found {
-		return "", fmt.Errorf("cache key of %s: the target %s names none%s", kind, t.Name, hint(kind, keys(t.CacheKeys)))
+		return "", fmt.Errorf("cache key of %s: the target %s names none%s", kind, t.Name, Near(kind, keys(t.CacheKeys)))
 	}
 	return fill(template, parts, func(_, value string) string { return value })
 }

@@ -17,7 +17,7 @@ func fill(template string, values map[string]string, as func(name, value string)
 		name := strings.Trim(match, "{}")
 		value, found := values[name]
 		if !found {
-			missing = fmt.Errorf("fill {%s}: no value given%s", name, hint(name, keys(values)))
+			missing = fmt.Errorf("fill {%s}: no value given%s", name, Near(name, keys(values)))
 		}
 		return as(name, value)
 	})
@@ -26,10 +26,14 @@ func fill(template string, values map[string]string, as func(name, value string)
 
 func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// hint is the tail of an error that names the nearest right name, or nothing.
-func hint(name string, names []string) string {
+// Near is the tail of an error about an unknown name: it tells the nearest right one or, where none
+// is near and there are few, all of them.
+func Near(name string, names []string) string {
 	if nearest := Nearest(name, names); nearest != "" {
 		return fmt.Sprintf("; nearest is %q", nearest)
+	}
+	if len(names) > 0 && len(names) <= 20 {
+		return "; known: " + strings.Join(names, ", ")
 	}
 	return ""
 }
