@@ -126,7 +126,7 @@ func (n *node) follow(ctx context.Context) {
 	if n.poller.Start(ctx) != nil {
 		return
 	}
-	if !n.cfg.Defects.Proxy.NoFirstBuild {
+	if !n.cfg.Defects.Node.NoFirstBuild {
 		_ = n.live.Rebuild(ctx) // what fails is tried again at each poll
 	}
 	_ = n.poller.Run(ctx, nil)
@@ -157,6 +157,9 @@ func (n *node) clean(ctx context.Context) {
 // ready says why the node should get no traffic: while its database is away, as Kong has it, and
 // until it has something to serve. A node that is not ready still serves what it knows.
 func (n *node) ready(ctx context.Context) error {
+	if n.cfg.Defects.Node.AlwaysReady && !n.live.Current().Loaded.IsZero() {
+		return nil
+	}
 	if !n.poller.Status().FailingSince.IsZero() {
 		return errNoDatabase
 	}
@@ -167,7 +170,7 @@ func (n *node) ready(ctx context.Context) error {
 		return err
 	case err != nil:
 		return errNoDatabase
-	case n.live.Current().Loaded.IsZero() && !n.cfg.Defects.Proxy.NoFirstBuild:
+	case n.live.Current().Loaded.IsZero() && !n.cfg.Defects.Node.NoFirstBuild:
 		return errNoRouter
 	}
 	return nil

@@ -52,9 +52,12 @@ func (w *World) changesAreMade(ctx context.Context, count int) error {
 	return w.burst(ctx, count)
 }
 
-// serves makes a service with a route, waits until every node serves it, and watches it.
+// serves makes a service with a route, waits until every node serves it, and watches it without rest: what
+// it is watched for may last no longer than one rebuild.
 func (w *World) serves(ctx context.Context, name string) error {
-	err := w.readyFor(ctx, service(name))
+	c := service(name)
+	err := w.readyFor(ctx, c)
+	w.ProbeAt(ctx, stage.Restless, c.looks...)
 	w.window = history.Window{From: w.History.Now(), Gap: w.Bounds.Slack / 2}
 	return err
 }

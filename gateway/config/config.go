@@ -44,12 +44,19 @@ type Config struct {
 
 	// Defects are the defects of every room; see Break.
 	Defects struct {
+		Node   NodeDefects
 		Event  event.Defects
 		Store  store.Defects
 		Entity entity.Defects
 		Cache  cache.Defects
 		Proxy  proxy.Defects
 	}
+}
+
+// NodeDefects break how the rooms are put together.
+type NodeDefects struct {
+	NoFirstBuild bool // a node starts with an empty router and waits for the first event
+	AlwaysReady  bool // /status/ready does not look at the database
 }
 
 // Defaults gives every property's default: Kong's, but for the consistency, which is strict here

@@ -56,7 +56,8 @@ func Defects() []Defect {
 		{"no-plugins", "a rebuild takes the new routes and keeps the old plugins", func(c *Config) { c.Defects.Proxy.NoPlugins = true }},
 		{"empty-router", "the router is empty while a rebuild runs", func(c *Config) { c.Defects.Proxy.EmptyWhileBuilding = true }},
 		{"no-refresh", "db_cache_ttl does not reach routes, services and plugins", func(c *Config) { c.Defects.Proxy.NoRefresh = true }},
-		{"no-first-build", "a node starts with an empty router and waits for the first event", func(c *Config) { c.Defects.Proxy.NoFirstBuild = true }},
+		{"no-first-build", "a node starts with an empty router and waits for the first event", func(c *Config) { c.Defects.Node.NoFirstBuild = true }},
+		{"always-ready", "/status/ready does not look at the database", func(c *Config) { c.Defects.Node.AlwaysReady = true }},
 		{"fail-closed", "nothing is served while the database is away", func(c *Config) { c.Defects.Proxy.FailClosed = true }},
 	}
 }

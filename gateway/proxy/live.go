@@ -25,7 +25,6 @@ type Defects struct {
 	NoPlugins          bool // a rebuild takes the new routes and keeps the old plugins
 	EmptyWhileBuilding bool // the old router is thrown away before the new one is loaded
 	NoRefresh          bool // the TTL of cached entities does not reach the router
-	NoFirstBuild       bool // a node starts with an empty router and waits for the first event
 	FailClosed         bool // nothing is served while the database is away
 }
 

@@ -16,7 +16,9 @@ import (
 
 const (
 	// Pace is the time between two looks of one prober.
-	Pace     = 20 * time.Millisecond
+	Pace = 20 * time.Millisecond
+	// Restless is the pace of those that must not miss what lasts as long as one rebuild of a router.
+	Restless = time.Millisecond
 	patience = 2 * time.Second // with one look
 	// silence is what a look shows that got no answer.
 	silence = "no answer"
@@ -109,19 +111,22 @@ func (l Look) read(header http.Header, body []byte) string {
 }
 
 // Probe looks at every node at a steady Pace until the scenario ends.
-func (s *Stage) Probe(ctx context.Context, looks ...Look) {
+func (s *Stage) Probe(ctx context.Context, looks ...Look) { s.ProbeAt(ctx, Pace, looks...) }
+
+// ProbeAt is Probe at another pace. A look that takes longer than the pace is followed by the next at once.
+func (s *Stage) ProbeAt(ctx context.Context, pace time.Duration, looks ...Look) {
 	ctx, stop := context.WithCancel(ctx)
 	earlier := s.stop
 	s.stop = func() { stop(); earlier() }
 	for _, n := range s.Cluster.Nodes() {
 		for _, l := range looks {
-			s.Go(func() { s.prober(ctx, l, n.Number()) })
+			s.Go(func() { s.prober(ctx, pace, l, n.Number()) })
 		}
 	}
 }
 
-func (s *Stage) prober(ctx context.Context, l Look, node int) {
-	tick := time.NewTicker(Pace)
+func (s *Stage) prober(ctx context.Context, pace time.Duration, l Look, node int) {
+	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for {
 		s.See(ctx, l, node)
