@@ -60,15 +60,12 @@ func Select(all []Scenario, selection Selection) ([]Scenario, error) {
 
 // compile turns each part of the selection into a condition that must hold.
 func (selection Selection) compile(all []Scenario) (keep []func(Scenario) bool, err error) {
-	byTag := func(expression string) error {
-		holds, err := compileTags(expression, knownTags(all))
-		keep = append(keep, func(s Scenario) bool { return holds(s.Tags()) })
-		return err
-	}
 	if selection.Tags != "" {
-		if err := byTag(selection.Tags); err != nil {
+		holds, err := compileTags(selection.Tags, knownTags(all))
+		if err != nil {
 			return nil, err
 		}
+		keep = append(keep, func(s Scenario) bool { return holds(s.Tags()) })
 	}
 	if selection.Profile != "" {
 		expression, err := oneOf("profile", selection.Profile, Profiles())
