@@ -109,6 +109,16 @@ func TestAFailureSaysAllThatAReaderNeeds(t *testing.T) {
 	}
 }
 
+func TestTheRedOnesStandAtTheEndAgain(t *testing.T) {
+	var screen strings.Builder
+	terminal := Terminal{W: &screen}
+	terminal.End(&Results{Exit: 1, Scenarios: []Scenario{{ID: "a/good", Verdict: Pass}, {ID: "a/bad", Verdict: Fail}, {ID: "a/dim", Verdict: Unknown}}}, "")
+	lines := strings.Split(strings.TrimSpace(screen.String()), "\n")
+	if len(lines) != 3 || lines[0] != "fail         a/bad" || lines[1] != "unknown      a/dim" {
+		t.Errorf("got %q", lines)
+	}
+}
+
 func TestProgressIsForTerminalsOnly(t *testing.T) {
 	rules := map[string]struct {
 		terminal Terminal

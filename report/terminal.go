@@ -77,12 +77,18 @@ func (t *Terminal) Finish(s Scenario) {
 	t.progress()
 }
 
-// End writes what stands below the scenarios: the slowest five, the figures and the last sentence.
+// End writes what stands below the scenarios: the slowest five, the figures, the red ones once more and
+// the last sentence.
 func (t *Terminal) End(r *Results, folder string) {
 	t.clear()
 	if !t.Quiet {
 		for _, l := range figures(r) {
 			fmt.Fprintln(t.W, l)
+		}
+		for _, s := range r.Scenarios { // again, where many lines have gone by
+			if red(s.Verdict) {
+				fmt.Fprintln(t.W, t.paint(s.Verdict, fmt.Sprintf("%-12s", s.Verdict))+" "+s.ID)
+			}
 		}
 	}
 	fmt.Fprintln(t.W, t.paint(r.Verdict, Closing(r, folder)))
