@@ -611,3 +611,22 @@ func TestAKilledRunLeavesNothing(t *testing.T) {
 		t.Errorf("swept a folder in use: %v", err)
 	}
 }
+
+func TestAClosedDriverLeavesNothing(t *testing.T) {
+	d, err := cluster.Open(t.Context(), cluster.Options{Target: fake(), Program: program})
+	if errors.Is(err, postgres.ErrNotFound) {
+		t.Skip(err)
+	}
+	must(t, err)
+	c := startIn(t, takeCell(t, d), cluster.Spec{Nodes: 2, Replica: true})
+	must(t, c.Node(1).Freeze(t.Context()))
+	pid := mustGet(t, c.Node(2).ProxyURL()).PID
+	log := c.Node(2).LogPath()
+	must(t, d.Close())
+	if syscall.Kill(pid, 0) == nil {
+		t.Errorf("process %d runs", pid)
+	}
+	if _, err := os.Stat(log); err == nil {
+		t.Errorf("left behind: %s", log)
+	}
+}

@@ -40,13 +40,12 @@ type Driver struct {
 	template *postgres.Template
 	toxics   *toxics.Server
 	http     *http.Client
-	children sync.WaitGroup // goroutines that wait for node processes
 
 	slots chan struct{} // one for each cell in use
 	busy  chan struct{} // one for each process being started, see [Driver.gently]
 	mu    sync.Mutex
 	idle  []*Cell
-	cells int // made so far
+	cells []*Cell // made so far
 }
 
 // Open prepares what all cells share: it finds the program and PostgreSQL, makes a database, and loads
@@ -130,18 +129,17 @@ func (d *Driver) prepare(ctx context.Context, a postgres.Addr) error {
 func (d *Driver) Close() error {
 	var errs []error
 	d.mu.Lock()
-	idle := d.idle
-	d.idle = nil
+	cells := d.cells
+	d.idle, d.cells = nil, nil
 	d.mu.Unlock()
-	errs = append(errs, together(idle, func(c *Cell) error { return c.close() }))
+	errs = append(errs, together(cells, func(c *Cell) error { return c.close() }))
 	if d.template != nil {
 		errs = append(errs, d.template.Close())
 	}
 	if d.toxics != nil {
 		errs = append(errs, d.toxics.Close())
 	}
-	d.nursery.Close() // what still runs dies now
-	d.children.Wait()
+	d.nursery.Close()
 	d.http.CloseIdleConnections()
 	if d.dir != "" {
 		errs = append(errs, os.RemoveAll(d.dir))
@@ -184,8 +182,9 @@ func (d *Driver) take() *Cell {
 		d.idle = d.idle[:last]
 		return c
 	}
-	d.cells++
-	return &Cell{driver: d, number: d.cells}
+	c := &Cell{driver: d, number: len(d.cells) + 1}
+	d.cells = append(d.cells, c)
+	return c
 }
 
 func (d *Driver) give(c *Cell) {

@@ -79,7 +79,7 @@ func (n *Node) LogPath() string {
 }
 
 // Env returns what the node was given as environment, NAME=value.
-func (n *Node) Env() []string { return slices.Clone(n.running().cmd.Env) }
+func (n *Node) Env() []string { return slices.Clone(n.running().env) }
 
 // Settings returns the settings in force.
 func (n *Node) Settings() target.Settings { return n.settings }
@@ -169,7 +169,7 @@ func (n *Node) tearDown(ctx context.Context) error {
 	defer n.acting.Unlock()
 	errs := []error{n.heal(ctx)}
 	if p := n.running(); p != nil {
-		p.kill()
+		p.Kill()
 	}
 	for _, w := range []*toxics.Proxy{n.primary, n.replica, n.proxy, n.admin, n.status} {
 		if w != nil {
@@ -225,7 +225,7 @@ func (n *Node) heal(ctx context.Context) error {
 
 // Kill ends the process at once and returns when it is gone. A dead one: nothing.
 func (n *Node) Kill(context.Context) error {
-	return n.takeAway("killed", func(p *process) error { p.kill(); return nil })
+	return n.takeAway("killed", func(p *process) error { p.Kill(); return nil })
 }
 
 // Terminate asks the process to end, as the target's file says, and returns when it is gone. One that
@@ -258,7 +258,7 @@ func (n *Node) takeAway(how string, do func(*process) error) error {
 	if how == "frozen" {
 		want = "stopped"
 	}
-	i.note(state == want, fmt.Sprintf("process %d is %s", p.pid(), state), fmt.Sprintf("process %d is %s", p.pid(), state))
+	i.note(state == want, fmt.Sprintf("process %d is %s", p.PID(), state), fmt.Sprintf("process %d is %s", p.PID(), state))
 	n.mu.Lock()
 	n.state = i
 	n.mu.Unlock()

@@ -15,13 +15,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tidemark/fixtures/postgres"
 )
 
 // A process is one run of a node's program.
 type process struct {
-	cmd  *exec.Cmd
-	at   addresses
-	gone chan struct{} // closed when it has ended and was waited for
+	*postgres.Child
+	env []string
+	at  addresses
 }
 
 // addresses is what a node writes when all its listeners are open.
@@ -58,16 +60,12 @@ func (n *Node) launch(ctx context.Context) (*process, error) {
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := d.nursery.Start(cmd, syscall.SIGKILL); err != nil {
+	p := &process{env: cmd.Env}
+	if p.Child, err = d.nursery.Start(cmd, syscall.SIGKILL); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, gone: make(chan struct{})}
-	d.children.Go(func() {
-		defer close(p.gone)
-		_ = cmd.Wait() // how it ended shows in its log and its state
-	})
 	if err := p.ready(ctx, d, file); err != nil {
-		p.kill()
+		p.Kill()
 		return p, fmt.Errorf("start %s: %w%s", n.name(), err, lastLines(n.LogPath()))
 	}
 	return p, nil
@@ -118,8 +116,8 @@ func (p *process) until(ctx context.Context, try func() error) error {
 		}
 		select {
 		case <-tick.C:
-		case <-p.gone:
-			return fmt.Errorf("it ended (%s)", p.cmd.ProcessState)
+		case <-p.Ended():
+			return fmt.Errorf("it ended (%s)", p.Outcome())
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", err, ctx.Err())
 		}
@@ -168,21 +166,13 @@ func lastLines(file string) string {
 	return "\n  " + strings.Join(lines[max(0, len(lines)-8):], "\n  ")
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
 func (p *process) ended() bool {
 	select {
-	case <-p.gone:
+	case <-p.Ended():
 		return true
 	default:
 		return false
 	}
-}
-
-// kill ends it, stopped or not, and waits.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only when it is gone
-	<-p.gone
 }
 
 // terminate asks it to end, waits, and kills what does not.
@@ -192,7 +182,7 @@ func (n *Node) terminate(ctx context.Context, p *process) error {
 	if !found {
 		return fmt.Errorf("stop: no signal %q", stop.Signal)
 	}
-	if err := p.cmd.Process.Signal(signal); err != nil {
+	if err := p.Signal(signal); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	within := stop.Timeout.Duration()
@@ -202,12 +192,12 @@ func (n *Node) terminate(ctx context.Context, p *process) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
-	case <-p.gone:
+	case <-p.Ended():
 		return nil
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	p.kill()
+	p.Kill()
 	return fmt.Errorf("stop: it did not end within %v of %s", within, stop.Signal)
 }
 
@@ -217,7 +207,7 @@ var signals = map[string]syscall.Signal{
 
 // freeze stops it and waits until it stands still.
 func (p *process) freeze() error {
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("freeze: %w", err)
 	}
 	tick := time.NewTicker(time.Millisecond)
@@ -232,7 +222,7 @@ func (p *process) freeze() error {
 }
 
 func (p *process) thaw() error {
-	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := p.Signal(syscall.SIGCONT); err != nil {
 		return fmt.Errorf("thaw: %w", err)
 	}
 	return nil
@@ -243,7 +233,7 @@ func (p *process) state() string {
 	if p.ended() {
 		return "gone"
 	}
-	switch letter := stateLetter(p.pid()); letter {
+	switch letter := stateLetter(p.PID()); letter {
 	case "", "Z", "X":
 		return "gone"
 	case "T":
