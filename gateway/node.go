@@ -183,8 +183,12 @@ func (n *node) proxy() http.Handler {
 }
 
 func (n *node) admin() http.Handler {
+	purged := n.purged
+	if n.cfg.Defects.Node.PurgeCache || n.cfg.Defects.Cache.NoPurge {
+		purged = nil
+	}
 	return admin.New(admin.Options{
-		Catalog: n.catalog, Store: n.store, Cache: shownCache{n.cache}, PurgeAll: n.purged,
+		Catalog: n.catalog, Store: n.store, Cache: shownCache{n.cache}, PurgeAll: purged,
 		Info: n.info, Status: n.report, MaxBody: n.cfg.AdminMaxBody, Logger: n.log,
 	})
 }

@@ -57,6 +57,7 @@ type Config struct {
 type NodeDefects struct {
 	NoFirstBuild bool // a node starts with an empty router and waits for the first event
 	AlwaysReady  bool // /status/ready does not look at the database
+	PurgeCache   bool // a purge of everything by hand leaves the router as it is
 }
 
 // Defaults gives every property's default: Kong's, but for the consistency, which is strict here

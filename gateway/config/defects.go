@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Defect is one named way to break the reference gateway: a believable mistake, one line wide.
 type Defect struct {
@@ -23,11 +26,19 @@ func wrongDefault(c *Config) {
 	}
 }
 
+// zeroTTL takes a TTL of 0 for a short one instead of none: the defect of that name.
+func zeroTTL(c *Config) {
+	if c.CacheTTL == 0 {
+		c.CacheTTL = 200 * time.Millisecond
+	}
+}
+
 // Defects lists every defect of every room, in the order of a change's way through the house.
 func Defects() []Defect {
 	return []Defect{
 		{"defaults-only", "the three caching properties always have their defaults", defaultsOnly},
 		{"wrong-default", "db_update_frequency is 10 s where nothing is said", wrongDefault},
+		{"zero-ttl", "a TTL of 0 is taken for 200 ms instead of for ever", zeroTTL},
 		{"late-event", "events are written by a second transaction, after the answer", func(c *Config) { c.Defects.Store.LateEvents = true }},
 		{"no-events", "changes write no events", func(c *Config) { c.Defects.Store.NoEvents = true }},
 		{"own-by-poll", "a node applies its own change only when it polls it", func(c *Config) { c.Defects.Store.OwnByPoll = true }},
@@ -57,6 +68,7 @@ func Defects() []Defect {
 		{"empty-router", "the router is empty while a rebuild runs", func(c *Config) { c.Defects.Proxy.EmptyWhileBuilding = true }},
 		{"no-refresh", "db_cache_ttl does not reach routes, services and plugins", func(c *Config) { c.Defects.Proxy.NoRefresh = true }},
 		{"no-first-build", "a node starts with an empty router and waits for the first event", func(c *Config) { c.Defects.Node.NoFirstBuild = true }},
+		{"purge-cache-only", "a purge of everything by hand leaves the router as it is", func(c *Config) { c.Defects.Node.PurgeCache = true }},
 		{"always-ready", "/status/ready does not look at the database", func(c *Config) { c.Defects.Node.AlwaysReady = true }},
 		{"fail-closed", "nothing is served while the database is away", func(c *Config) { c.Defects.Proxy.FailClosed = true }},
 	}
