@@ -75,7 +75,7 @@ func (d *Driver) setUp(ctx context.Context) (err error) {
 	if d.dir, err = postgres.NewFolder(); err != nil {
 		return err
 	}
-	if d.toxics, err = toxics.NewServer(d.ports.Port); err != nil {
+	if d.toxics, err = toxics.NewServer(d.ports); err != nil {
 		return err
 	}
 	d.template, err = postgres.NewTemplate(ctx, postgres.TemplateOptions{
@@ -140,6 +140,7 @@ func (d *Driver) Close() error {
 		errs = append(errs, d.toxics.Close())
 	}
 	d.nursery.Close()
+	errs = append(errs, d.ports.Close())
 	d.http.CloseIdleConnections()
 	if d.dir != "" {
 		errs = append(errs, os.RemoveAll(d.dir))

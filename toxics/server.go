@@ -25,26 +25,39 @@ type Server struct {
 	api    *http.Server
 	served chan error
 	client *client.Client
-	port   func() (int, error)
+	ports  Ports
 	name   string
 	calls  sync.WaitGroup
 }
 
-// NewServer starts one, with its API on a port of its own. port is asked for where each proxy
-// listens: it should give ports that nobody else is given while a proxy is down; nil lets the system choose.
-func NewServer(port func() (int, error)) (*Server, error) {
+// Ports says where proxies may listen.
+type Ports interface {
+	// Port returns a port on 127.0.0.1 that nobody else is given until it is freed, also while
+	// nobody listens on it: a wire that was cut must come back where it was.
+	Port() (int, error)
+	Free(port int)
+}
+
+// anyPort leaves it to the system, which may give a cut wire's port to somebody else.
+type anyPort struct{}
+
+func (anyPort) Port() (int, error) { return 0, nil }
+func (anyPort) Free(int)           {}
+
+// NewServer starts one, with its API on a port of its own. nil ports are the system's.
+func NewServer(ports Ports) (*Server, error) {
 	toxic.Register(stallType, new(stall))
 	toxic.Register(observeType, new(observe))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start toxiproxy: %w", err)
 	}
-	if port == nil {
-		port = func() (int, error) { return 0, nil }
+	if ports == nil {
+		ports = anyPort{}
 	}
 	s := &Server{
 		inside: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), served: make(chan error, 1),
-		port: port, name: listener.Addr().String(), client: client.NewClient(listener.Addr().String()),
+		ports: ports, name: listener.Addr().String(), client: client.NewClient(listener.Addr().String()),
 	}
 	s.api = &http.Server{Handler: s.inside.Routes(), ReadHeaderTimeout: callTimeout}
 	go func() { s.served <- s.api.Serve(listener) }()
@@ -83,6 +96,7 @@ func (s *Server) call(ctx context.Context, what string, do func() error) error {
 type Proxy struct {
 	server  *Server
 	proxy   *client.Proxy
+	port    int
 	key     string
 	traffic *traffic
 }
@@ -104,10 +118,11 @@ func (s *Server) Proxy(ctx context.Context, name, upstream, pattern string) (*Pr
 func (p *Proxy) open(name, upstream string) (err error) {
 	for range 5 {
 		var port int
-		if port, err = p.server.port(); err != nil {
+		if port, err = p.server.ports.Port(); err != nil {
 			return err
 		}
 		if p.proxy, err = p.server.client.CreateProxy(name, fmt.Sprintf("127.0.0.1:%d", port), upstream); err == nil {
+			p.port = port
 			break
 		}
 	}
@@ -165,7 +180,11 @@ func (p *Proxy) quietSince() time.Time {
 // this process.
 func (p *Proxy) Close(ctx context.Context) error {
 	defer trafficByKey.Delete(p.key)
-	return p.server.call(ctx, "close wire "+p.Name(), p.proxy.Delete)
+	err := p.server.call(ctx, "close wire "+p.Name(), p.proxy.Delete)
+	if err == nil {
+		p.server.ports.Free(p.port)
+	}
+	return err
 }
 
 func (p *Proxy) inflict(f Fault) error {
