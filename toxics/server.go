@@ -19,6 +19,9 @@ import (
 // callTimeout bounds each call of toxiproxy's API, which may block on a peer that does not read.
 const callTimeout = 6 * time.Second
 
+// lingering is for how long a closed listener may live on in a process that is being forked.
+const lingering = 500 * time.Millisecond
+
 // A Server is a toxiproxy in this process. Safe for concurrent use.
 type Server struct {
 	inside *toxiproxy.ApiServer
@@ -151,7 +154,7 @@ func (p *Proxy) Retarget(ctx context.Context, upstream string) error {
 		if err := p.proxy.Disable(); err != nil {
 			return err
 		}
-		return p.proxy.Enable()
+		return p.enable()
 	})
 }
 
@@ -213,9 +216,23 @@ func (p *Proxy) heal(f Fault, clientGone bool) error {
 		}
 	}
 	if f.Down || clientGone {
-		return p.proxy.Enable()
+		return p.enable()
 	}
 	return nil
+}
+
+// enable lets the wire listen again, where it did before. A process that is being forked just now keeps
+// a copy of the closed listener until it has become its own program; so this may take some tries.
+func (p *Proxy) enable() (err error) {
+	tick := time.NewTicker(lingering / 20)
+	defer tick.Stop()
+	for range 20 {
+		if err = p.proxy.Enable(); err == nil {
+			return nil
+		}
+		<-tick.C
+	}
+	return err
 }
 
 func (t Toxic) name() string { return t.Type + "-" + t.Stream }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -312,5 +313,33 @@ func TestFaultsAreTold(t *testing.T) {
 	slices.Sort(names)
 	if len(slices.Compact(names)) != len(toxics.Faults()) {
 		t.Errorf("two faults of one name: %v", names)
+	}
+}
+
+// A child that is being forked holds a copy of every listener, which lives on until the child runs its program.
+func TestCutIsWitnessedWhileProcessesAreForked(t *testing.T) {
+	p, _ := open(t, "")
+	stop := make(chan struct{})
+	var forks sync.WaitGroup
+	for range 4 {
+		forks.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = exec.Command("true").Run()
+				}
+			}
+		})
+	}
+	defer forks.Wait()
+	defer close(stop)
+	for range 60 {
+		d := inflict(t, p, toxics.CutFromDatabase)
+		heal(t, d)
+		if yes, why := d.Witnessed(); !yes {
+			t.Fatalf("not witnessed: %q", why)
+		}
 	}
 }

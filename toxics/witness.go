@@ -53,13 +53,28 @@ func (p *Proxy) Inflict(ctx context.Context, f Fault) (*Disturbance, error) {
 	}
 	d.asked = time.Now()
 	d.old.ask()
-	if d.young, err = connect(ctx, p.Addr()); err == nil {
+	if f.Down {
+		d.note(refused(ctx, p.Addr()), "new connections were refused", "new connections were let in")
+	} else if d.young, err = connect(ctx, p.Addr()); err == nil {
 		d.young.ask()
 	}
-	if f.Down {
-		d.note(err != nil, "new connections were refused", "a new connection was let in")
-	}
 	return d, nil
+}
+
+// refused waits until nobody takes connections any more. The system may take some for a listener that
+// was closed while a process was being forked; they are reset when that one runs.
+func refused(ctx context.Context, addr string) bool {
+	tick := time.NewTicker(lingering / 20)
+	defer tick.Stop()
+	for range 20 {
+		c, err := connect(ctx, addr)
+		if err != nil {
+			return ctx.Err() == nil
+		}
+		c.close()
+		<-tick.C
+	}
+	return false
 }
 
 // note keeps one observation: yes where it is as the fault would have it, no where it speaks against.
