@@ -46,7 +46,7 @@ proof: setup build ## the kill matrix: every defect of the reference against all
 	@bin/tidemark prove
 
 bench: setup build ## benchmarks, as a table
-	@go test -run '^$$' -bench . -benchtime 2s ./gateway/... | tee /dev/stderr | awk -f tools/bench.awk
+	@go test -run '^$$' -bench . -benchtime 2s ./gateway/... ./fixtures/... ./cluster/... | awk -f tools/bench.awk
 
 clean: ## remove what was built and what runs left behind
 	@rm -rf bin runs
