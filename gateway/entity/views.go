@@ -18,6 +18,7 @@ type Service struct {
 	Enabled        bool
 	TLSVerify      *bool // nil: the node's default
 	Tags           []string
+	Whole          *Whole
 }
 
 // A Route says which requests go to its service.
@@ -36,12 +37,14 @@ type Route struct {
 	ServiceID               string // empty: none
 	CreatedAt               time.Time
 	Tags                    []string
+	Whole                   *Whole
 }
 
 // A Consumer is who calls.
 type Consumer struct {
 	ID, Username, CustomID string
 	Tags                   []string
+	Whole                  *Whole
 }
 
 // A Plugin is one configured plugin; an empty scope id means: not bound to one.
@@ -71,7 +74,7 @@ func ServiceOf(o Object) (Service, error) {
 		ConnectTimeout: r.millis("connect_timeout"),
 		WriteTimeout:   r.millis("write_timeout"),
 		ReadTimeout:    r.millis("read_timeout"),
-		Enabled:        r.flag("enabled", true), Tags: r.list("tags"),
+		Enabled:        r.flag("enabled", true), Tags: r.list("tags"), Whole: &Whole{object: o},
 	}
 	if o["tls_verify"] != nil {
 		verify := r.flag("tls_verify", false)
@@ -93,7 +96,7 @@ func RouteOf(o Object) (Route, error) {
 		RequestBuffering:  r.flag("request_buffering", true),
 		ResponseBuffering: r.flag("response_buffering", true),
 		PathHandling:      r.text("path_handling"), ServiceID: Value(o, "service"),
-		CreatedAt: time.Unix(int64(r.count("created_at", 0)), 0), Tags: r.list("tags"),
+		CreatedAt: time.Unix(int64(r.count("created_at", 0)), 0), Tags: r.list("tags"), Whole: &Whole{object: o},
 	}
 	return route, r.err
 }
@@ -103,6 +106,7 @@ func ConsumerOf(o Object) (Consumer, error) {
 	r := reader{kind: "consumer", o: o}
 	return Consumer{
 		ID: r.text("id"), Username: r.text("username"), CustomID: r.text("custom_id"), Tags: r.list("tags"),
+		Whole: &Whole{object: o},
 	}, r.err
 }
 
