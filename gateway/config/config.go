@@ -16,6 +16,7 @@ import (
 	"tidemark/gateway/entity"
 	"tidemark/gateway/event"
 	"tidemark/gateway/proxy"
+	"tidemark/gateway/queue"
 	"tidemark/gateway/store"
 )
 
@@ -50,6 +51,7 @@ type Config struct {
 		Entity entity.Defects
 		Cache  cache.Defects
 		Proxy  proxy.Defects
+		Queue  queue.Defects
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"tidemark/gateway/schema"
+	"github.com/google/uuid"
+
 	"tidemark/gateway/store"
 )
 
@@ -101,7 +102,7 @@ func nodeID() property {
 		get: func(c *Config) any { return c.NodeID },
 		set: func(c *Config, v string) error {
 			c.NodeID = strings.ToLower(v)
-			return unless(schema.IsUUID(v))
+			return unless(len(v) == 36 && uuid.Validate(v) == nil)
 		},
 	}
 }
