@@ -1,0 +1,53 @@
+package history
+
+import (
+	"fmt"
+	"time"
+)
+
+// Unchanged holds when each try of a batch carried what the first had carried, byte for byte.
+func Unchanged(arrivals []Arrival) error {
+	first := map[string]Arrival{}
+	for _, a := range arrivals {
+		if len(a.Entries) == 0 { // it broke off before it was read
+			continue
+		}
+		was, again := first[a.mark()]
+		if again && was.Digest != a.Digest {
+			return &Violation{Expected: "each try of a batch to carry the same body", Actual: fmt.Sprintf("%d entries after %d in the batch that begins with request %s", len(a.Entries), len(was.Entries), a.mark())}
+		}
+		if !again {
+			first[a.mark()] = a
+		}
+	}
+	return nil
+}
+
+// OneAfterTheOther holds when a batch was tried until it was delivered or given up, and only then the next:
+// no batch comes back once another one was tried.
+func OneAfterTheOther(arrivals []Arrival) error {
+	done, current := map[string]bool{}, ""
+	for _, a := range arrivals {
+		if len(a.Entries) == 0 || a.mark() == current {
+			continue
+		}
+		if done[a.mark()] {
+			return &Violation{Expected: "nothing to be sent while a batch is tried again", Actual: fmt.Sprintf("request %s between two tries of request %s", current, a.mark())}
+		}
+		done[current], current = true, a.mark()
+	}
+	return nil
+}
+
+// Budgeted holds when a batch was tried for its whole budget, counted from its own first try, and not much
+// longer: the last try comes one wait after the budget at the latest. Waits are at most longest.
+func Budgeted(tries []Arrival, budget, longest, tolerance time.Duration) error {
+	if len(tries) == 0 {
+		return Doubtf("a batch that was never tried shows no budget")
+	}
+	took := tries[len(tries)-1].From.Sub(tries[0].From)
+	if took < budget-tooSoon || took > budget+longest+tolerance {
+		return &Violation{Expected: fmt.Sprintf("request %s to be tried for %v and given up soon after", tries[0].mark(), budget), Actual: fmt.Sprintf("tries for %v", took), SinceChange: took}
+	}
+	return nil
+}
