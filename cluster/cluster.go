@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"tidemark/fixtures/logserver"
 	"tidemark/fixtures/postgres"
 	"tidemark/fixtures/upstream"
 	"tidemark/history"
@@ -70,7 +71,7 @@ type Cluster struct {
 
 	mu          sync.Mutex
 	inflictions []*Infliction
-	replica     *Infliction // in force
+	shared      map[toxics.Wire]*Infliction // in force on the wires that are not one node's
 	stopped     bool
 }
 
@@ -80,7 +81,7 @@ func (c *Cell) Start(ctx context.Context, s Spec) (*Cluster, error) {
 	if c.running != nil {
 		return nil, errors.New("start a cluster: the cell has one")
 	}
-	cl := &Cluster{cell: c, spec: s}
+	cl := &Cluster{cell: c, spec: s, shared: map[toxics.Wire]*Infliction{}}
 	if err := cl.setUp(ctx); err != nil {
 		_ = cl.Stop(context.WithoutCancel(ctx))
 		var unsupported *UnsupportedError
@@ -167,6 +168,15 @@ func (c *Cluster) Upstream() *upstream.Server { return c.cell.upstream }
 
 // UpstreamAddr returns host:port of the wire to the upstream: what services should point at.
 func (c *Cluster) UpstreamAddr() string { return c.cell.toUpstream.Addr() }
+
+// LogServer returns the server that gets the nodes' logs.
+func (c *Cluster) LogServer() *logserver.Server { return c.cell.logs }
+
+// LogServerAddr returns host:port of the wire to the log server: what plugins should send to.
+func (c *Cluster) LogServerAddr() string { return c.cell.toLogs.Addr() }
+
+// NobodyAddr returns host:port of a place where nobody listens, and nobody will.
+func (c *Cluster) NobodyAddr() string { return fmt.Sprintf("127.0.0.1:%d", c.cell.nobody) }
 
 // SQL runs the target's template on the primary, as one transaction, past every node, and returns how
 // many rows its last statement affected or gave.
@@ -266,39 +276,47 @@ func together[T any](all []T, do func(T) error) error {
 	return errors.Join(errs...)
 }
 
-// Inflict applies a fault to the replica and returns when it is in force. One at a time.
+// Inflict applies a fault to the replica or to the nodes' wire to the log server and returns when it is in
+// force. One at a time for each.
 func (c *Cluster) Inflict(ctx context.Context, f toxics.Fault) (*Infliction, error) {
-	if f.Wire != toxics.WAL {
+	if f.Wire != toxics.WAL && f.Wire != toxics.LogServer {
 		return nil, fmt.Errorf("inflict %q: it is a node's, on the wire %s", f.Name, f.Wire)
 	}
-	if !c.spec.Replica {
+	if f.Wire == toxics.WAL && !c.spec.Replica {
 		return nil, fmt.Errorf("inflict %q: the cluster has no replica", f.Name)
 	}
 	c.mu.Lock()
-	busy := c.replica != nil
+	busy := c.shared[f.Wire] != nil
 	c.mu.Unlock()
 	if busy {
-		return nil, fmt.Errorf("inflict %q: the replica is disturbed already", f.Name)
+		return nil, fmt.Errorf("inflict %q: the wire %s is disturbed already", f.Name, f.Wire)
 	}
-	i, err := disturbReplica(ctx, c.cell, f)
+	i, err := c.disturb(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.replica = i
+	c.shared[f.Wire] = i
 	c.mu.Unlock()
 	return c.inflicted(i), nil
 }
 
-// Heal ends the replica's fault and waits until it has caught up. Without one: nothing.
+func (c *Cluster) disturb(ctx context.Context, f toxics.Fault) (*Infliction, error) {
+	if f.Wire == toxics.WAL {
+		return disturbReplica(ctx, c.cell, f)
+	}
+	return disturb(ctx, f, 0, []*toxics.Proxy{c.cell.toLogs}, func() bool { return false })
+}
+
+// Heal ends the faults of the replica and of the wire to the log server; the replica has caught up
+// then. Without one: nothing.
 func (c *Cluster) Heal(ctx context.Context) error {
 	c.mu.Lock()
-	i := c.replica
-	c.replica = nil
+	inForce := slices.Collect(maps.Values(c.shared))
+	clear(c.shared)
 	c.mu.Unlock()
-	if i == nil {
-		return nil
-	}
-	defer c.healed(i)
-	return i.heal(ctx)
+	return together(inForce, func(i *Infliction) error {
+		defer c.healed(i)
+		return i.heal(ctx)
+	})
 }

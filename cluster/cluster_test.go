@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -375,6 +376,41 @@ func TestReplicaFreezes(t *testing.T) {
 	must(t, c.Heal(t.Context()))
 	must(t, c.ReplicaCaughtUp(t.Context()))
 	witnessed(t, i.Fault())
+}
+
+// The wire to the log server is there from the first moment on; what lies beyond it stays at its address.
+func TestTheLogServerIsCutOffAndHeld(t *testing.T) {
+	c := start(t, cluster.Spec{Nodes: 1})
+	wire := "http://" + c.LogServerAddr()
+	post := func(within time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, wire, strings.NewReader("entry"))
+		must(t, err)
+		answer, err := http.DefaultClient.Do(r)
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+		return err
+	}
+	must(t, post(2*time.Second))
+	for _, f := range []toxics.Fault{toxics.CutFromLogServer, toxics.HeldFromLogServer} {
+		i, err := c.Inflict(t.Context(), f)
+		must(t, err)
+		if err := post(200 * time.Millisecond); err == nil {
+			t.Errorf("%s: it was reached", f.Name)
+		}
+		must(t, c.Heal(t.Context()))
+		must(t, post(2*time.Second))
+		witnessed(t, i.Fault())
+	}
+	if n := c.LogServer().Count(); n < 3 {
+		t.Errorf("%d requests arrived, want the three that were not disturbed", n)
+	}
+	if conn, err := net.Dial("tcp", c.NobodyAddr()); err == nil {
+		_ = conn.Close()
+		t.Error("somebody listens where nobody should")
+	}
 }
 
 func TestProcessesComeAndGo(t *testing.T) {

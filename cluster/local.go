@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"tidemark/fixtures/logserver"
 	"tidemark/fixtures/postgres"
 	"tidemark/fixtures/upstream"
 	"tidemark/target"
@@ -154,6 +155,9 @@ type Cell struct {
 	number     int
 	upstream   *upstream.Server
 	toUpstream *toxics.Proxy
+	logs       *logserver.Server
+	toLogs     *toxics.Proxy
+	nobody     int // a port on which nobody listens
 	pair       *postgres.Pair
 	wal        *toxics.Proxy // nil until the pair has a replica
 	running    *Cluster
@@ -207,6 +211,9 @@ func (c *Cell) setUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := c.setUpLogs(ctx); err != nil {
+		return err
+	}
 	if c.pair != nil {
 		return nil
 	}
@@ -214,6 +221,24 @@ func (c *Cell) setUp(ctx context.Context) (err error) {
 		c.pair, err = c.driver.template.ClonePrimary(ctx, "")
 		return err
 	})
+}
+
+// setUpLogs makes what gets the nodes' logs, and the place where nothing does.
+func (c *Cell) setUpLogs(ctx context.Context) (err error) {
+	if c.logs == nil {
+		if c.logs, err = logserver.New(); err != nil {
+			return err
+		}
+	}
+	if c.toLogs == nil {
+		if c.toLogs, err = c.open(ctx, "logs", c.logs.Addr(), ""); err != nil {
+			return err
+		}
+	}
+	if c.nobody == 0 {
+		c.nobody, err = c.driver.ports.Port()
+	}
+	return err
 }
 
 // open opens one of the cell's wires.
@@ -268,6 +293,7 @@ func (c *Cell) Release(ctx context.Context) error {
 		c.running = nil
 	}
 	c.upstream.Reset()
+	c.logs.Reset()
 	began := time.Now()
 	reset := c.pair.Reset(ctx)
 	took := time.Since(began)
@@ -296,6 +322,9 @@ func (c *Cell) close() error {
 	}
 	if c.upstream != nil {
 		errs = append(errs, c.upstream.Close())
+	}
+	if c.logs != nil {
+		errs = append(errs, c.logs.Close())
 	}
 	return errors.Join(errs...)
 }

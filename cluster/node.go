@@ -230,8 +230,11 @@ func (n *Node) Kill(context.Context) error {
 
 // Terminate asks the process to end, as the target's file says, and returns when it is gone. One that
 // does not end in time is killed, which is an error.
-func (n *Node) Terminate(ctx context.Context) error {
-	return n.takeAway("stopped", func(p *process) error { return n.terminate(ctx, p) })
+func (n *Node) Terminate(ctx context.Context) error { return n.TerminateBy(ctx, "") }
+
+// TerminateBy is Terminate with another signal than the target's.
+func (n *Node) TerminateBy(ctx context.Context, signal string) error {
+	return n.takeAway("stopped", func(p *process) error { return n.terminate(ctx, p, signal) })
 }
 
 // Freeze stops the process without ending it: its connections stay open and say nothing.

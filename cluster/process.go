@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -175,12 +176,13 @@ func (p *process) ended() bool {
 	}
 }
 
-// terminate asks it to end, waits, and kills what does not.
-func (n *Node) terminate(ctx context.Context, p *process) error {
+// terminate asks it to end by a signal, "" is the target's, waits, and kills what does not.
+func (n *Node) terminate(ctx context.Context, p *process, by string) error {
 	stop := n.cluster.cell.driver.o.Target.Start.Stop
-	signal, found := signals[stop.Signal]
+	by = cmp.Or(by, stop.Signal)
+	signal, found := signals[by]
 	if !found {
-		return fmt.Errorf("stop: no signal %q", stop.Signal)
+		return fmt.Errorf("stop: no signal %q", by)
 	}
 	if err := p.Signal(signal); err != nil {
 		return fmt.Errorf("stop: %w", err)
@@ -198,7 +200,7 @@ func (n *Node) terminate(ctx context.Context, p *process) error {
 	case <-ctx.Done():
 	}
 	p.Kill()
-	return fmt.Errorf("stop: it did not end within %v of %s", within, stop.Signal)
+	return fmt.Errorf("stop: it did not end within %v of %s", within, by)
 }
 
 var signals = map[string]syscall.Signal{

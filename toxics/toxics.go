@@ -20,6 +20,8 @@ const (
 	WAL      Wire = "wal"      // replica to primary
 	Upstream Wire = "upstream" // node to the service behind it
 	Client   Wire = "client"   // client to node
+
+	LogServer Wire = "log server" // node to the server that gets its logs
 )
 
 // A Fault is a disturbance of one kind of wire.
@@ -56,6 +58,6 @@ type Toxic struct {
 func Faults() []Fault {
 	return []Fault{
 		CutFromDatabase, DeafToDatabase, HeldFromDatabase, SlowDatabase(time.Second),
-		LaggingReplica(time.Second), FrozenReplica,
+		LaggingReplica(time.Second), FrozenReplica, CutFromLogServer, HeldFromLogServer,
 	}
 }

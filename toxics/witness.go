@@ -20,9 +20,15 @@ const (
 	tooLate      = 300 * time.Millisecond
 )
 
-// sslRequest asks a PostgreSQL server whether it speaks TLS. It answers with one byte, needs no user,
-// and then waits.
-var sslRequest = []byte{0, 0, 0, 8, 4, 210, 22, 47}
+// question is what a canary asks the server at a wire's far end: something that it answers at once and does
+// not count. A PostgreSQL server is asked whether it speaks TLS: it answers with one byte, needs no user, and
+// then waits.
+func (w Wire) question() []byte {
+	if w == LogServer {
+		return []byte("HEAD / HTTP/1.1\r\nHost: canary\r\n\r\n")
+	}
+	return []byte{0, 0, 0, 8, 4, 210, 22, 47}
+}
 
 // A Disturbance is a fault in force on one proxy, or past, with what its canaries saw.
 type Disturbance struct {
@@ -42,9 +48,9 @@ type Disturbance struct {
 // is no error: the disturbance has no witness then.
 func (p *Proxy) Inflict(ctx context.Context, f Fault) (*Disturbance, error) {
 	d := &Disturbance{proxy: p, fault: f}
-	rtt, err := roundTrip(ctx, p.Addr())
+	rtt, err := roundTrip(ctx, p.Addr(), f.Wire)
 	d.note(err == nil, say("a canary passed before in %v", rtt), say("no canary passed before: %v", err))
-	if d.old, err = connect(ctx, p.Addr()); err != nil {
+	if d.old, err = connect(ctx, p.Addr(), f.Wire); err != nil {
 		d.note(false, "", say("no canary connected before: %v", err))
 	}
 	if err := p.server.call(ctx, "inflict "+f.Name+" on "+p.Name(), func() error { return p.inflict(f) }); err != nil {
@@ -54,8 +60,8 @@ func (p *Proxy) Inflict(ctx context.Context, f Fault) (*Disturbance, error) {
 	d.asked = time.Now()
 	d.old.ask()
 	if f.Down {
-		d.note(refused(ctx, p.Addr()), "new connections were refused", "new connections were let in")
-	} else if d.young, err = connect(ctx, p.Addr()); err == nil {
+		d.note(refused(ctx, p.Addr(), f.Wire), "new connections were refused", "new connections were let in")
+	} else if d.young, err = connect(ctx, p.Addr(), f.Wire); err == nil {
 		d.young.ask()
 	}
 	return d, nil
@@ -63,11 +69,11 @@ func (p *Proxy) Inflict(ctx context.Context, f Fault) (*Disturbance, error) {
 
 // refused waits until nobody takes connections any more. The system may take some for a listener that
 // was closed while a process was being forked; they are reset when that one runs.
-func refused(ctx context.Context, addr string) bool {
+func refused(ctx context.Context, addr string, w Wire) bool {
 	tick := time.NewTicker(lingering / 20)
 	defer tick.Stop()
 	for range 20 {
-		c, err := connect(ctx, addr)
+		c, err := connect(ctx, addr, w)
 		if err != nil {
 			return ctx.Err() == nil
 		}
@@ -179,7 +185,7 @@ func (d *Disturbance) after(ctx context.Context, clientGone bool) {
 			d.note(err != nil && !errors.Is(err, errSilent), "its connection was closed afterwards", "its connection outlived the fault")
 		}
 	}
-	rtt, err := roundTrip(ctx, d.proxy.Addr())
+	rtt, err := roundTrip(ctx, d.proxy.Addr(), d.fault.Wire)
 	d.note(err == nil, say("a canary passed after it in %v", rtt), say("no canary passed after it: %v", err))
 }
 
@@ -216,17 +222,18 @@ var errSilent = errors.New("no answer")
 // A canary is one connection that asks one question. A nil canary does nothing.
 type canary struct {
 	conn net.Conn
+	wire Wire
 	done chan struct{} // closed when an answer came or the connection broke
 	at   time.Time
 	err  error
 }
 
-func connect(ctx context.Context, addr string) (*canary, error) {
+func connect(ctx context.Context, addr string, w Wire) (*canary, error) {
 	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &canary{conn: conn, done: make(chan struct{})}
+	c := &canary{conn: conn, wire: w, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		_, c.err = io.ReadFull(conn, make([]byte, 1))
@@ -237,7 +244,7 @@ func connect(ctx context.Context, addr string) (*canary, error) {
 
 func (c *canary) ask() {
 	if c != nil {
-		_, _ = c.conn.Write(sslRequest) // a closed connection is what the reader finds out
+		_, _ = c.conn.Write(c.wire.question()) // a closed connection is what the reader finds out
 	}
 }
 
@@ -273,9 +280,9 @@ func (c *canary) close() {
 }
 
 // roundTrip asks and is answered on a new connection.
-func roundTrip(ctx context.Context, addr string) (time.Duration, error) {
+func roundTrip(ctx context.Context, addr string, w Wire) (time.Duration, error) {
 	began := time.Now()
-	c, err := connect(ctx, addr)
+	c, err := connect(ctx, addr, w)
 	if err != nil {
 		return 0, err
 	}
