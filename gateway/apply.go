@@ -126,7 +126,7 @@ func (m *mirror) load(ctx context.Context) (*proxy.State, error) {
 	// A route or plugin that cannot be built is left out and told of; the others serve.
 	table, bad := router.Build(services, routes)
 	index, worse := plugin.Build(configured, m.plugins)
-	return &proxy.State{Router: table, Plugins: index, Loaded: began}, errors.Join(bad, worse)
+	return &proxy.State{Router: table, Plugins: index, Loaded: began, Workspace: snapshot.Workspace}, errors.Join(bad, worse)
 }
 
 func decode[T any](objects []entity.Object, one func(entity.Object) (T, error)) ([]T, error) {

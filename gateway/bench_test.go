@@ -120,7 +120,7 @@ func serve(b *testing.B, db postgres.Addr) string {
 		b.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Options{Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(nil, cfg.NodeID))})
+	s, err := store.Open(store.Options{Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(cfg, nil, nil))})
 	if err != nil {
 		b.Fatal(err)
 	}

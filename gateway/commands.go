@@ -120,7 +120,7 @@ func load(f *flags) (config.Config, error) {
 	for _, name := range f.defects {
 		err = errors.Join(err, cfg.Break(name))
 	}
-	err = errors.Join(err, checkPlugins(cfg, plugins(nil, "")))
+	err = errors.Join(err, checkPlugins(cfg, plugins(cfg, nil, nil)))
 	if err != nil {
 		return cfg, failure{exitUsage, fmt.Errorf("configuration: %w", err)}
 	}
@@ -161,7 +161,7 @@ func migrate(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	ctx, stop := context.WithTimeout(ctx, migrateTimeout)
 	defer stop()
 	s, err := store.Open(store.Options{
-		Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(nil, cfg.NodeID)), Log: log,
+		Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(cfg, nil, nil)), Log: log,
 	})
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ const (
 type door struct {
 	net.Listener
 	config.Listen
+	worker int // of the proxy's doors; the others have one
 }
 
 // doors are the open listeners of a node, by what is behind them.
@@ -48,7 +49,8 @@ type doors struct {
 	log                  *slog.Logger
 }
 
-// openDoors opens every listener that cfg names, or none: an error names the address.
+// openDoors opens every listener that cfg names, or none: an error names the address. The proxy has
+// as many on each address as it has workers; the system spreads the connections over them.
 func openDoors(ctx context.Context, cfg config.Config, log *slog.Logger) (*doors, error) {
 	d := &doors{log: log}
 	for _, side := range []struct {
@@ -56,13 +58,21 @@ func openDoors(ctx context.Context, cfg config.Config, log *slog.Logger) (*doors
 		want []config.Listen
 		name string
 	}{{&d.proxy, cfg.ProxyListen, "proxy"}, {&d.admin, cfg.AdminListen, "admin"}, {&d.status, cfg.StatusListen, "status"}} {
+		workers := 1
+		if side.at == &d.proxy {
+			workers = cfg.Workers
+		}
 		for _, want := range side.want {
-			l, err := openDoor(ctx, want)
-			if err != nil {
-				d.close()
-				return nil, fmt.Errorf("open %s listener: %w", side.name, err)
+			want.ReusePort = want.ReusePort || workers > 1
+			for worker := range workers {
+				l, err := openDoor(ctx, want)
+				if err != nil {
+					d.close()
+					return nil, fmt.Errorf("open %s listener: %w", side.name, err)
+				}
+				*side.at = append(*side.at, door{l, want, worker})
+				want.Address = l.Addr().String() // where it was port 0, the others share what the first got
 			}
-			*side.at = append(*side.at, door{l, want})
 		}
 	}
 	return d, nil
@@ -111,11 +121,22 @@ func (d *doors) String() string {
 		name string
 		list []door
 	}{{"proxy", d.proxy}, {"admin", d.admin}, {"status", d.status}} {
-		for _, l := range side.list {
-			words = append(words, side.name+" "+l.Addr().String())
+		for _, address := range addresses(side.list) {
+			words = append(words, side.name+" "+address)
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// addresses lists each address once.
+func addresses(list []door) []string {
+	out := make([]string, 0, len(list))
+	for _, l := range list {
+		if l.worker == 0 {
+			out = append(out, l.Addr().String())
+		}
+	}
+	return out
 }
 
 func (d *doors) close() {
@@ -129,13 +150,6 @@ func (d *doors) close() {
 func (d *doors) announce(file string) error {
 	if file == "" {
 		return nil
-	}
-	addresses := func(list []door) []string {
-		out := make([]string, 0, len(list))
-		for _, l := range list {
-			out = append(out, l.Addr().String())
-		}
-		return out
 	}
 	data, err := json.Marshal(map[string]any{
 		"proxy": addresses(d.proxy), "admin": addresses(d.admin), "status": addresses(d.status), "pid": os.Getpid(),
@@ -158,10 +172,10 @@ func (d *doors) announce(file string) error {
 	return nil
 }
 
-// serve serves until ctx ends, then takes no more connections and waits for the requests in flight,
+// serve serves until ctx ends, each worker with its own handler, then takes no more connections and waits for the requests in flight,
 // at most drainTimeout. It returns when every connection is closed; a listener that breaks ends the
 // others too, and is the error.
-func (d *doors) serve(ctx context.Context, proxy, admin, status http.Handler) error {
+func (d *doors) serve(ctx context.Context, proxies []http.Handler, admin, status http.Handler) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	certificate, err := d.certificate()
@@ -170,9 +184,9 @@ func (d *doors) serve(ctx context.Context, proxy, admin, status http.Handler) er
 		return err
 	}
 	var wait sync.WaitGroup
-	start := func(list []door, h http.Handler, readTimeout time.Duration) {
+	start := func(list []door, workers []http.Handler, readTimeout time.Duration) {
 		for _, l := range list {
-			s := newServer(l, h, readTimeout, certificate, d.log)
+			s := newServer(l, workers[l.worker], readTimeout, certificate, d.log)
 			wait.Go(func() { s.drain(ctx) })
 			wait.Go(func() {
 				if err := s.run(l); !errors.Is(err, http.ErrServerClosed) {
@@ -181,9 +195,9 @@ func (d *doors) serve(ctx context.Context, proxy, admin, status http.Handler) er
 			})
 		}
 	}
-	start(d.proxy, proxy, 0) // a body may stream for as long as it likes
-	start(d.admin, admin, bodyTimeout)
-	start(d.status, status, bodyTimeout)
+	start(d.proxy, proxies, 0) // a body may stream for as long as it likes
+	start(d.admin, []http.Handler{admin}, bodyTimeout)
+	start(d.status, []http.Handler{status}, bodyTimeout)
 	<-ctx.Done()
 	wait.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {

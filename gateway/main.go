@@ -26,6 +26,7 @@ import (
 	"tidemark/gateway/entity"
 	"tidemark/gateway/plugin"
 	"tidemark/gateway/plugin/exampleplugin"
+	"tidemark/gateway/plugin/httplog"
 	"tidemark/gateway/plugin/keyauth"
 	"tidemark/gateway/plugin/requesttermination"
 	"tidemark/gateway/plugin/responsetransformer"
@@ -38,11 +39,13 @@ const (
 	exitInternal = 70 // what should not happen
 )
 
-// plugins are all that a node knows, in the order in which it tells of them.
-func plugins(lookup keyauth.Lookup, nodeID string) []plugin.Plugin {
+// plugins are all that a node knows, in the order in which it tells of them. Without a lookup and
+// a log they only tell what they can be configured with.
+func plugins(cfg config.Config, lookup keyauth.Lookup, log *slog.Logger) []plugin.Plugin {
 	return []plugin.Plugin{
 		keyauth.New(lookup),
-		requesttermination.New(nodeID),
+		requesttermination.New(cfg.NodeID),
+		httplog.New(httplog.Options{Logger: log, Defects: cfg.Defects.Log}),
 		responsetransformer.New(),
 		exampleplugin.New(), // not bundled: enabled by its name only
 	}

@@ -13,6 +13,7 @@ import (
 	"tidemark/gateway/cache"
 	"tidemark/gateway/config"
 	"tidemark/gateway/event"
+	"tidemark/gateway/plugin"
 	"tidemark/gateway/proxy"
 	"tidemark/gateway/store"
 )
@@ -33,6 +34,9 @@ var (
 // run is one node, from its first listener to its last connection. It blocks until ctx ends and
 // everything that it started has ended. A database that is away delays nothing but readiness.
 func run(ctx context.Context, cfg config.Config, addressFile string, log *slog.Logger) error {
+	if cfg.Defects.Node.OneWorker {
+		cfg.Workers = 1
+	}
 	n, err := assemble(cfg, log)
 	if err != nil {
 		return err
@@ -54,7 +58,13 @@ func run(ctx context.Context, cfg config.Config, addressFile string, log *slog.L
 	loops.Go(func() { _ = n.live.Run(ctx) })
 	loops.Go(func() { n.follow(ctx) })
 	loops.Go(func() { n.clean(ctx) })
-	err = d.serve(ctx, n.proxy(), n.admin(), n.status())
+	if cfg.Defects.Node.FlushFirst {
+		loops.Go(func() { <-ctx.Done(); n.flush() })
+	}
+	err = d.serve(ctx, n.proxies(), n.admin(), n.status())
+	if !cfg.Defects.Node.FlushFirst {
+		n.flush()
+	}
 	log.Log(ctx, config.LevelNotice, "node stopped", "node_id", cfg.NodeID)
 	return err
 }
@@ -62,13 +72,14 @@ func run(ctx context.Context, cfg config.Config, addressFile string, log *slog.L
 // A node is the mirror with what feeds it and what shows it.
 type node struct {
 	mirror
-	cfg config.Config
+	cfg     config.Config
+	workers []*plugin.Worker
 }
 
 // assemble puts the rooms together. It does no I/O.
 func assemble(cfg config.Config, log *slog.Logger) (*node, error) {
 	n := &node{cfg: cfg, mirror: mirror{log: log}}
-	n.plugins = plugins(&n.mirror, cfg.NodeID)
+	n.plugins = plugins(cfg, &n.mirror, log)
 	n.catalog = catalog(cfg, n.plugins)
 	n.cache = cache.New(cache.Options{
 		TTL: cfg.CacheTTL, NegTTL: cfg.NegTTL(), ResurrectTTL: cfg.ResurrectTTL,
@@ -89,6 +100,7 @@ func assemble(cfg config.Config, log *slog.Logger) (*node, error) {
 		n.cache.Close()
 		return nil, err
 	}
+	n.hire()
 	n.poller = event.NewPoller(event.Options{
 		Log: n.store, Interval: cfg.UpdateFrequency, Phase: phase(cfg.NodeID), Deadline: deadline,
 		Retention: max(10*cfg.UpdatePropagation, time.Hour),
@@ -98,6 +110,9 @@ func assemble(cfg config.Config, log *slog.Logger) (*node, error) {
 }
 
 func (n *node) close() {
+	for _, w := range n.workers {
+		w.Queues.Close()
+	}
 	n.cache.Close()
 	n.store.Close()
 }
@@ -176,12 +191,6 @@ func (n *node) ready(ctx context.Context) error {
 	return nil
 }
 
-func (n *node) proxy() http.Handler {
-	return proxy.New(proxy.Options{
-		Live: n.live, Logger: n.log, Defects: n.cfg.Defects.Proxy, Transport: proxy.NewTransport(),
-	})
-}
-
 func (n *node) admin() http.Handler {
 	purged := n.purged
 	if n.cfg.Defects.Node.PurgeCache || n.cfg.Defects.Cache.NoPurge {
@@ -189,7 +198,7 @@ func (n *node) admin() http.Handler {
 	}
 	return admin.New(admin.Options{
 		Catalog: n.catalog, Store: n.store, Cache: shownCache{n.cache}, PurgeAll: purged,
-		Info: n.info, Status: n.report, MaxBody: n.cfg.AdminMaxBody, Logger: n.log,
+		Info: n.info, Status: n.report, Timers: n.timers, MaxBody: n.cfg.AdminMaxBody, Logger: n.log,
 	})
 }
 

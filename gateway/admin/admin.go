@@ -63,6 +63,8 @@ type Options struct {
 	Info func(ctx context.Context) (map[string]any, error)
 	// Status adds to the fields of GET /status in the same way: server, tidemark. May be nil.
 	Status func(ctx context.Context) map[string]any
+	// Timers answers GET /timers: the jobs of this node's workers. May be nil.
+	Timers func() map[string]any
 	// MaxBody is the longest request body in bytes, 413 above it. 0: 10 MiB.
 	MaxBody int64
 	Logger  *slog.Logger

@@ -44,6 +44,9 @@ func (a *api) endpoints(root *node) {
 	root.handle(http.MethodDelete, "/cache", a.purge)
 	root.handle(http.MethodGet, "/", a.info)
 	root.handle(http.MethodGet, "/status", a.status)
+	if a.Timers != nil {
+		root.handle(http.MethodGet, "/timers", func(*call) (answer, error) { return ok(a.Timers()), nil })
+	}
 	root.handle(http.MethodGet, "/endpoints", func(*call) (answer, error) {
 		return ok(map[string]any{"data": root.patterns()}), nil
 	})

@@ -15,8 +15,8 @@ import (
 	"tidemark/gateway/cache"
 	"tidemark/gateway/entity"
 	"tidemark/gateway/event"
+	"tidemark/gateway/plugin"
 	"tidemark/gateway/proxy"
-	"tidemark/gateway/queue"
 	"tidemark/gateway/store"
 )
 
@@ -43,6 +43,9 @@ type Config struct {
 	WorkerConsistency    string        // "strict" or "eventual"; see Strict
 	StateUpdateFrequency time.Duration // from one rebuild to the next when eventual
 
+	Workers           int           // acceptors of the proxy, each with queues of its own
+	QueueFlushTimeout time.Duration // how long a stop waits for what the queues hold
+
 	// Defects are the defects of every room; see Break.
 	Defects struct {
 		Node   NodeDefects
@@ -51,7 +54,8 @@ type Config struct {
 		Entity entity.Defects
 		Cache  cache.Defects
 		Proxy  proxy.Defects
-		Queue  queue.Defects
+		Queue  plugin.QueueDefects
+		Log    plugin.LogDefects
 	}
 }
 
@@ -60,6 +64,9 @@ type NodeDefects struct {
 	NoFirstBuild bool // a node starts with an empty router and waits for the first event
 	AlwaysReady  bool // /status/ready does not look at the database
 	PurgeCache   bool // a purge of everything by hand leaves the router as it is
+	FlushFirst   bool // a stop flushes the queues before the requests in flight have ended
+	OneWorker    bool // there is one worker, whatever nginx_worker_processes says
+	SharedQueues bool // all workers use the queues of the first
 }
 
 // Defaults gives every property's default: Kong's, but for the consistency, which is strict here
@@ -92,6 +99,8 @@ func Defaults() Config {
 		ResurrectTTL:         30 * time.Second,
 		WorkerConsistency:    "strict",
 		StateUpdateFrequency: 5 * time.Second,
+		Workers:              1,
+		QueueFlushTimeout:    10 * time.Second,
 	}
 }
 

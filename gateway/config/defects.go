@@ -96,6 +96,21 @@ func Defects() []Defect {
 		{"order-lost", "a queue delivers the newest entry first", func(c *Config) { c.Defects.Queue.OrderLost = true }},
 		{"rules-at-once", "the last entry rules the parameters of a queue, not the one that made it", func(c *Config) { c.Defects.Queue.RulesAtOnce = true }},
 		{"no-flush", "a stop does not wait for what the queues hold", func(c *Config) { c.Defects.Queue.NoFlush = true }},
+		{"not-found-delivered", "http-log takes a 404 for delivered", func(c *Config) { c.Defects.Log.NotFoundDelivered = true }},
+		{"redirect-delivered", "http-log takes a 302 for delivered", func(c *Config) { c.Defects.Log.RedirectDelivered = true }},
+		{"accepted-failed", "http-log takes a 202 for a failure", func(c *Config) { c.Defects.Log.AcceptedFailed = true }},
+		{"name-without-timeout", "http-log instances that differ in nothing but the timeout share a queue", func(c *Config) { c.Defects.Log.NameWithoutTimeout = true }},
+		{"name-by-instance", "every http-log instance has a queue of its own", func(c *Config) { c.Defects.Log.NameByInstance = true }},
+		{"forget-timeout", "http-log waits for an answer for ever", func(c *Config) { c.Defects.Log.ForgetTimeout = true }},
+		{"array-always", "a single entry is sent as a list, although max_batch_size is 1", func(c *Config) { c.Defects.Log.ArrayAlways = true }},
+		{"show-authorization", "a log entry shows the Authorization header", func(c *Config) { c.Defects.Log.ShowAuthorization = true }},
+		{"keep-query", "http-log sends the query of its endpoint along", func(c *Config) { c.Defects.Log.KeepQuery = true }},
+		{"new-body", "each try of a batch has another body", func(c *Config) { c.Defects.Log.NewBody = true }},
+		{"own-answers-unlogged", "what the gateway answers itself is not logged", func(c *Config) { c.Defects.Log.OwnAnswersUnlogged = true }},
+		{"ignore-legacy", "queue_size and flush_timeout have no effect", func(c *Config) { c.Defects.Log.IgnoreLegacy = true }},
+		{"flush-first", "a stop flushes the queues before the requests in flight have ended", func(c *Config) { c.Defects.Node.FlushFirst = true }},
+		{"one-worker", "there is one worker, whatever nginx_worker_processes says", func(c *Config) { c.Defects.Node.OneWorker = true }},
+		{"shared-queues", "all workers use the queues of the first", func(c *Config) { c.Defects.Node.SharedQueues = true }},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,8 @@ func properties() []property {
 		seconds("db_resurrect_ttl", 0, func(c *Config) *time.Duration { return &c.ResurrectTTL }),
 		word("worker_consistency", func(c *Config) *string { return &c.WorkerConsistency }, "strict", "eventual"),
 		seconds("worker_state_update_frequency", fast, func(c *Config) *time.Duration { return &c.StateUpdateFrequency }),
+		workers(),
+		seconds("queue_flush_timeout", 0, func(c *Config) *time.Duration { return &c.QueueFlushTimeout }),
 	}
 	list = append(list, server("pg_", func(c *Config) *store.Server { return &c.Postgres })...)
 	return append(list, server("pg_ro_", func(c *Config) *store.Server { return &c.ReadOnly })...)
@@ -119,6 +122,25 @@ func plugins() property {
 			}
 			c.Plugins = names
 			return unless(!slices.Contains(names, "off") && !slices.Contains(names, ""))
+		},
+	}
+}
+
+// workers is a number here, and not "auto" as in nginx, unless it is asked for: one worker uses all
+// cores already, and each further one multiplies what the queues may hold.
+func workers() property {
+	const most = 64
+	return property{
+		name: "nginx_worker_processes", takes: fmt.Sprintf("auto (one a core) or a whole number from 1 to %d", most),
+		get: func(c *Config) any { return int64(c.Workers) },
+		set: func(c *Config, v string) error {
+			if v == "auto" {
+				c.Workers = min(runtime.NumCPU(), most)
+				return nil
+			}
+			n, err := strconv.Atoi(v)
+			c.Workers = n
+			return unless(err == nil && n >= 1 && n <= most)
 		},
 	}
 }

@@ -1,6 +1,10 @@
 package plugin
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
 // A Reader reads a configuration that a schema has accepted, and notes the first field that is not
 // what it should be: the database may hold anything.
@@ -45,6 +49,61 @@ func (r Reader) Int(field string, absent int) int {
 	}
 	r.wrong(field)
 	return absent
+}
+
+// Has tells whether a field is there and not null.
+func (r Reader) Has(field string) bool { return r.config[field] != nil }
+
+// Number reads an integer or a fraction, absent when it is null.
+func (r Reader) Number(field string, absent float64) float64 {
+	switch v := r.config[field].(type) {
+	case nil:
+		return absent
+	case int64:
+		return float64(v)
+	case int:
+		return float64(v)
+	case float64:
+		return v
+	}
+	r.wrong(field)
+	return absent
+}
+
+// Seconds reads a number of seconds, absent when it is null. Beyond what a duration can hold it is
+// the longest one.
+func (r Reader) Seconds(field string, absent float64) time.Duration {
+	return duration(r.Number(field, absent), time.Second)
+}
+
+// Millis reads a number of milliseconds in the same way.
+func (r Reader) Millis(field string, absent float64) time.Duration {
+	return duration(r.Number(field, absent), time.Millisecond)
+}
+
+func duration(n float64, unit time.Duration) time.Duration {
+	n = math.Round(n * float64(unit))
+	switch {
+	case n >= math.MaxInt64:
+		return math.MaxInt64
+	case n <= math.MinInt64:
+		return math.MinInt64
+	}
+	return time.Duration(n)
+}
+
+// Texts reads a map of strings, empty when it is null.
+func (r Reader) Texts(field string) map[string]string {
+	m := value(r, field, map[string]any(nil))
+	out := make(map[string]string, len(m))
+	for name, v := range m {
+		s, ok := v.(string)
+		if !ok {
+			r.wrong(field)
+		}
+		out[name] = s
+	}
+	return out
 }
 
 // Strings reads a list of strings, empty when it is null.

@@ -30,6 +30,9 @@ type Exchange struct {
 	Service  *entity.Service
 	Consumer *entity.Consumer // nil until a plugin has found out who calls
 
+	Worker    *Worker // that accepted the request; nil where there is none to speak of
+	Workspace string  // the id of the one that the configuration is in
+
 	credential string
 }
 

@@ -32,9 +32,11 @@ func (p *passage) forward(w http.ResponseWriter) outcome {
 	}
 	var err error
 	for try := 0; try <= p.x.Service.Retries; try++ {
-		attempt := &attempt{}
+		attempt := &attempt{began: time.Now()}
 		var a *http.Response
-		if a, err = p.try(attempt, out); err == nil {
+		a, err = p.try(attempt, out)
+		p.tries = append(p.tries, attempt.told(a, err, out))
+		if err == nil {
 			p.heard = time.Now()
 			removeHopByHop(a.Header)
 			return outcome{Response: a, proxied: true}
@@ -90,13 +92,14 @@ func (p *passage) try(a *attempt, out *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(verifying(p.x.Context(), p.x.Service))
 	a.cancel, a.service = cancel, p.x.Service
 	req := out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { a.got() },
+		GotConn:      func(i httptrace.GotConnInfo) { a.got(i.Conn.RemoteAddr()) },
 		WroteRequest: func(httptrace.WroteRequestInfo) { a.asking(a.service.ReadTimeout) },
 	}))
 	if p.body != nil {
 		req.Body = p.body.on(a)
 	}
 	a.asking(a.service.ConnectTimeout)
+	a.chosen = time.Since(a.began)
 	answer, err := p.o.Transport.RoundTrip(req)
 	if err != nil {
 		a.end()
@@ -117,12 +120,15 @@ func (p *passage) try(a *attempt, out *http.Request) (*http.Response, error) {
 type attempt struct {
 	service *entity.Service
 	cancel  context.CancelCauseFunc
+	began   time.Time
+	chosen  time.Duration // what it took to get ready
 
 	mu       sync.Mutex
 	timer    *time.Timer
 	deadline time.Time // zero: none
 	ended    bool
 	conn     bool // there is a connection
+	remote   net.Addr
 	answered bool // the headers of the answer are here
 }
 
@@ -132,9 +138,9 @@ func (a *attempt) connected() bool {
 	return a.conn
 }
 
-func (a *attempt) got() {
+func (a *attempt) got(remote net.Addr) {
 	a.mu.Lock()
-	a.conn = true
+	a.conn, a.remote = true, remote
 	a.mu.Unlock()
 	a.asking(a.service.WriteTimeout)
 }
@@ -228,6 +234,7 @@ type watchedBody struct {
 	io.ReadCloser
 	mu        sync.Mutex
 	read, eof bool
+	size      int64 // bytes that the client has sent
 }
 
 // ended tells whether all of it has been read.
@@ -254,7 +261,7 @@ func (b *watchedBody) rewind(out *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	b.ReadCloser, b.read = body, false
+	b.ReadCloser, b.read, b.size = body, false, 0
 	return true
 }
 
@@ -277,11 +284,10 @@ func (b *attemptBody) Read(to []byte) (int, error) {
 	b.watched.mu.Unlock()
 	b.a.asking(0)
 	n, err := source.Read(to)
-	if errors.Is(err, io.EOF) {
-		b.watched.mu.Lock()
-		b.watched.eof = true
-		b.watched.mu.Unlock()
-	}
+	b.watched.mu.Lock()
+	b.watched.size += int64(n)
+	b.watched.eof = b.watched.eof || errors.Is(err, io.EOF)
+	b.watched.mu.Unlock()
 	b.a.asking(b.a.service.WriteTimeout)
 	return n, err
 }

@@ -18,6 +18,8 @@ type State struct {
 	Router  *router.Router
 	Plugins *plugin.Index
 	Loaded  time.Time // when its load began: it shows all that was committed before
+
+	Workspace string // the id of the one that all of it is in
 }
 
 // Defects break this room, each in one named way. The zero value is the sound gateway.

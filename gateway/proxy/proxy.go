@@ -37,7 +37,8 @@ type Options struct {
 	// http.Transport does: the service's timeouts hang on GotConn and WroteRequest. It does not
 	// decompress. Nil: [NewTransport].
 	Transport http.RoundTripper
-	Version   string // of Kong, as Server and Via say it; empty: 3.8.1
+	Version   string         // of Kong, as Server and Via say it; empty: 3.8.1
+	Worker    *plugin.Worker // whose requests these are; may be nil
 	Logger    *slog.Logger
 	Defects   Defects
 }
@@ -77,14 +78,17 @@ type passage struct {
 	matched *router.Match
 	body    *watchedBody // nil: not forwarded, or empty
 	duplex  bool         // the answer may begin before the request has ended
+	tries   []plugin.Try
+	sent    delivery
 }
 
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := &passage{handler: h, start: time.Now(), state: h.o.Live.Current()}
-	p.x = &plugin.Exchange{ID: requestID(), Client: r}
+	p.x = &plugin.Exchange{ID: requestID(), Client: r, Worker: h.o.Worker, Workspace: p.state.Workspace}
 	p.chain = p.state.Plugins.For("", "", "")
 	sent := false
+	defer p.log(w)
 	defer func() {
 		if e := recover(); e != nil {
 			if e == http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is the panic
@@ -266,8 +270,10 @@ func (p *passage) send(w http.ResponseWriter, a outcome) {
 			header[quiet] = nil // net/http would make one up
 		}
 	}
+	p.sent = delivery{status: a.StatusCode, header: header, service: a.proxied && p.answered()}
 	w.WriteHeader(a.StatusCode)
 	if p.x.Client.Method == http.MethodHead {
+		p.sent.whole = true
 		return
 	}
 	if err := p.pour(w, a.Response); err != nil {
@@ -279,6 +285,7 @@ func (p *passage) send(w http.ResponseWriter, a outcome) {
 	for name, values := range a.Trailer {
 		header[http.TrailerPrefix+name] = values
 	}
+	p.sent.whole = true
 }
 
 // length says how long the body is, where there may be one.
@@ -315,13 +322,13 @@ func (p *passage) mark(header http.Header, a outcome) {
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // pour copies the body and hands on what has come as soon as no more is there.
-func (h *handler) pour(w http.ResponseWriter, a *http.Response) error {
+func (p *passage) pour(w http.ResponseWriter, a *http.Response) error {
 	if a.ContentLength == 0 {
 		return nil
 	}
 	flush := http.NewResponseController(w).Flush
-	pooled := h.buffers.Get().(*[bufferSize]byte)
-	defer h.buffers.Put(pooled)
+	pooled := p.buffers.Get().(*[bufferSize]byte)
+	defer p.buffers.Put(pooled)
 	buffer := pooled[:]
 	var total int64
 	for {
@@ -331,6 +338,7 @@ func (h *handler) pour(w http.ResponseWriter, a *http.Response) error {
 				return fmt.Errorf("write answer: %w", werr)
 			}
 			total += int64(n)
+			p.sent.body = total
 		}
 		switch {
 		case errors.Is(err, io.EOF):
