@@ -14,8 +14,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -38,6 +42,8 @@ type Entry struct {
 	Data  []byte
 	Text  bool // the length of Data counts towards MaxBytes
 	Value any
+
+	at time.Time // when it was enqueued
 }
 
 // A Handler makes one delivery, of at least one entry, and blocks for as long as that takes. Only
@@ -49,6 +55,12 @@ type Options struct {
 	Logger  *slog.Logger
 	Defects Defects
 }
+
+// maxTroubles bounds of how many queues that have ended it is known that they owe a line.
+const maxTroubles = 1000
+
+// errClosed is what Enqueue returns after Close.
+var errClosed = errors.New("the queue is closed")
 
 // Defects break this room, each in one named way. The zero value is the sound gateway.
 type Defects struct {
@@ -90,21 +102,149 @@ type Job struct {
 // A Set is the queues of one worker, by name. It is safe for concurrent use. Create one with [New],
 // end it with [Set.Flush] and [Set.Close].
 type Set struct {
-	o Options
+	o       Options
+	running sync.WaitGroup
+	hurry   chan struct{} // closed when a flush has begun
+
+	mu       sync.Mutex // held for what follows and for every queue, never during a delivery
+	changed  sync.Cond  // a batch was taken, a queue ended, or the Set was closed
+	queues   map[string]*queue
+	troubles map[string]trouble // of queues that ended before things were normal again
+	ctx      context.Context    // of the deliveries; ends when what is left is given up
+	cancel   context.CancelFunc
+	flushing bool // nothing coalesces any more
+	closed   bool
 }
 
 // New returns a Set without queues.
-func New(o Options) *Set { return &Set{o: o} }
+func New(o Options) *Set {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Set{
+		o: o, hurry: make(chan struct{}),
+		queues: make(map[string]*queue), troubles: make(map[string]trouble),
+	}
+	s.changed.L = &s.mu
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
 
-// Enqueue hands an entry to the queue of that name. It never blocks. Its only error is that the
-// entry was refused.
-func (s *Set) Enqueue(name string, p Params, h Handler, e Entry) error { return nil }
+// Enqueue hands an entry to the queue of that name, which h is to deliver, and with it what waits
+// there already. The parameters count when the entry makes the queue. Enqueue never blocks and does
+// no I/O but its log lines. Its only error is that the entry was refused, for it is longer than
+// max_bytes (QRF-04) or comes after Close.
+func (s *Set) Enqueue(name string, p Params, h Handler, e Entry) error {
+	e.at = time.Now()
+	s.mu.Lock()
+	for s.o.Defects.BlockWhenFull && s.full(name) {
+		s.changed.Wait()
+	}
+	if s.closed {
+		s.mu.Unlock()
+		return errClosed
+	}
+	q, made := s.queues[name], false
+	if q == nil {
+		q, made = newQueue(s, name, p), true
+	}
+	if s.o.Defects.RulesAtOnce {
+		q.p = p
+	}
+	q.handle = h
+	said, err := q.add(e)
+	if made && q.resident() > 0 {
+		s.begin(q)
+	}
+	s.mu.Unlock()
+	q.say(said, made)
+	return err
+}
 
 // Jobs lists the queues that hold entries, by name.
-func (s *Set) Jobs() []Job { return nil }
+func (s *Set) Jobs() []Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	jobs := make([]Job, 0, len(s.queues))
+	for _, q := range s.queues {
+		jobs = append(jobs, Job{Name: q.name, Waiting: q.waiting.n, Resident: q.resident(), Since: q.since()})
+	}
+	slices.SortFunc(jobs, func(a, b Job) int { return cmp.Compare(a.Name, b.Name) })
+	return jobs
+}
 
-// Flush delivers what the queues hold.
-func (s *Set) Flush(ctx context.Context) (lost int) { return 0 }
+// Flush is an orderly stop (QUE-24): nothing coalesces any more, a wait before a further try ends
+// now, and Flush returns when nothing is left. When ctx ends before, what is left is given up, a
+// batch on its way included, and its number returned. Entries that come later are delivered without
+// delay, until Close.
+func (s *Set) Flush(ctx context.Context) (lost int) {
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.flushing {
+		s.flushing = true
+		close(s.hurry)
+	}
+	for len(s.queues) > 0 && ctx.Err() == nil && !s.o.Defects.NoFlush {
+		s.changed.Wait()
+	}
+	return s.giveUp()
+}
 
-// Close ends everything.
-func (s *Set) Close() {}
+// Close gives up what is left, refuses what comes, and returns when every delivery has ended.
+func (s *Set) Close() {
+	s.mu.Lock()
+	s.closed = true
+	lost := s.giveUp()
+	s.cancel()
+	s.mu.Unlock()
+	if lost > 0 {
+		s.o.Logger.Error("queues closed before they were empty", "lost", lost)
+	}
+	s.running.Wait()
+}
+
+// giveUp forgets all queues and says how many entries they held. Their deliveries end soon.
+func (s *Set) giveUp() (lost int) {
+	for _, q := range s.queues {
+		lost += q.resident()
+	}
+	clear(s.queues)
+	s.cancel()
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.changed.Broadcast()
+	return lost
+}
+
+// begin lets a new queue that holds something deliver it (QUE-23).
+func (s *Set) begin(q *queue) {
+	s.queues[q.name] = q
+	delete(s.troubles, q.name)
+	if q.alone() {
+		return // its entry is on its way already
+	}
+	s.running.Add(1)
+	go q.run()
+}
+
+// end forgets a queue that holds nothing.
+func (s *Set) end(q *queue) {
+	if s.queues[q.name] != q {
+		return // given up
+	}
+	delete(s.queues, q.name)
+	if q.trouble.owed && len(s.troubles) < maxTroubles {
+		s.troubles[q.name] = q.trouble
+	}
+	s.changed.Broadcast()
+}
+
+// full says that the queue of that name is there and full.
+func (s *Set) full(name string) bool {
+	q := s.queues[name]
+	return q != nil && q.full()
+}
