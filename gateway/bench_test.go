@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,7 +31,7 @@ import (
 // The promise is times-plain-pgx <= 2.5.
 func BenchmarkPostService(b *testing.B) {
 	db := database(b)
-	url := serve(b, db) + "/services"
+	url := serve(b, db).admin() + "/services"
 	plain, err := pgxpool.New(b.Context(), db.URL())
 	if err != nil {
 		b.Fatal(err)
@@ -90,36 +91,54 @@ func post(client *http.Client, url, body string) error {
 }
 
 // database is an empty one.
-func database(b *testing.B) postgres.Addr {
-	b.Helper()
-	template, err := postgres.NewTemplate(b.Context(), postgres.TemplateOptions{})
-	if err != nil {
-		b.Skip(err)
-	}
-	b.Cleanup(func() {
-		if err := template.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	pair, err := template.ClonePrimary(b.Context(), "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	return pair.Primary()
+func database(tb testing.TB) postgres.Addr {
+	tb.Helper()
+	return databases(tb)(tb)
 }
 
-// serve runs a node in this process until the benchmark ends and returns the URL of its Admin API
-// once the node is ready.
-func serve(b *testing.B, db postgres.Addr) string {
+// databases gives as many empty ones as are asked for, of one server's making.
+func databases(tb testing.TB) func(testing.TB) postgres.Addr {
+	tb.Helper()
+	template, err := postgres.NewTemplate(tb.Context(), postgres.TemplateOptions{})
+	if err != nil {
+		tb.Skip(err)
+	}
+	tb.Cleanup(func() {
+		if err := template.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return func(tb testing.TB) postgres.Addr {
+		tb.Helper()
+		pair, err := template.ClonePrimary(tb.Context(), "")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return pair.Primary()
+	}
+}
+
+// A served node runs in this process.
+type served struct {
+	Proxy, Admin, Status []string
+	log                  *bytes.Buffer // to be read once it has stopped
+	stop                 func()        // returns when the node has ended; may be called again
+}
+
+func (s *served) admin() string { return "http://" + s.Admin[0] }
+func (s *served) proxy() string { return "http://" + s.Proxy[0] }
+
+// serve runs a node until the test ends, and returns once it is ready.
+func serve(b testing.TB, db postgres.Addr, environ ...string) *served {
 	b.Helper()
-	cfg, _, err := config.Load("", []string{
+	cfg, _, err := config.Load("", append([]string{
 		"KONG_PG_HOST=" + db.Host, fmt.Sprintf("KONG_PG_PORT=%d", db.Port), "KONG_PG_USER=" + db.User, "KONG_PG_DATABASE=" + db.Database,
 		"KONG_PROXY_LISTEN=127.0.0.1:0", "KONG_ADMIN_LISTEN=127.0.0.1:0", "KONG_STATUS_LISTEN=127.0.0.1:0",
-	})
+	}, environ...))
 	if err != nil {
 		b.Fatal(err)
 	}
-	quiet := slog.New(slog.DiscardHandler)
+	log := &bytes.Buffer{}
 	s, err := store.Open(store.Options{Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(cfg, nil, nil))})
 	if err != nil {
 		b.Fatal(err)
@@ -132,24 +151,24 @@ func serve(b *testing.B, db postgres.Addr) string {
 	ctx, stop := context.WithCancel(context.Background())
 	var node sync.WaitGroup
 	node.Go(func() {
-		if err := run(ctx, cfg, file, quiet); err != nil {
+		if err := run(ctx, cfg, file, newLog(log, slog.LevelInfo)); err != nil {
 			b.Error(err)
 		}
 	})
-	b.Cleanup(func() {
+	n := &served{log: log, stop: func() {
 		stop()
 		node.Wait()
-	})
-	var addresses struct{ Admin, Status []string }
+	}}
+	b.Cleanup(n.stop)
 	eventually(b, func() error {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		return json.Unmarshal(text, &addresses)
+		return json.Unmarshal(text, n)
 	})
 	eventually(b, func() error {
-		answer, err := http.Get("http://" + addresses.Status[0] + "/status/ready")
+		answer, err := http.Get("http://" + n.Status[0] + "/status/ready")
 		if err != nil {
 			return err
 		}
@@ -159,11 +178,11 @@ func serve(b *testing.B, db postgres.Addr) string {
 		}
 		return nil
 	})
-	return "http://" + addresses.Admin[0]
+	return n
 }
 
 // eventually tries until it works, for 10 s.
-func eventually(b *testing.B, try func() error) {
+func eventually(b testing.TB, try func() error) {
 	b.Helper()
 	var err error
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
