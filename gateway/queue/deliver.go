@@ -44,7 +44,10 @@ func (q *queue) next() (batch []Entry, wait time.Duration) {
 	now := time.Now()
 	if q.away {
 		clear(q.batch)
-		q.batch, q.away, q.opened = q.batch[:0], false, now
+		q.batch, q.away = q.batch[:0], false
+		if q.waiting.n > 0 {
+			q.opened = now
+		}
 	}
 	switch {
 	case q.ctx.Err() != nil:

@@ -24,7 +24,7 @@ type queue struct {
 	away    bool      // its delivery is under way
 	flying  int       // entries taken and not yet settled
 	oldest  time.Time // when the first of them was enqueued
-	opened  time.Time // the coalescing delay counts from then
+	opened  time.Time // the coalescing delay counts from then; zero: it has not begun
 	wake    chan struct{}
 
 	warned  bool // of 80 %, and not normal since
@@ -72,6 +72,7 @@ func (q *queue) add(e Entry) (said says, err error) {
 	}
 	if q.limited() && e.size() > q.p.MaxBytes && e.Text {
 		said.err = fmt.Errorf("string to be queued is longer (%d bytes) than the queue's max_bytes (%d bytes)", e.size(), q.p.MaxBytes)
+		q.rouse() // what made room may have been the last to wait
 		return said, said.err
 	}
 	for q.limited() && e.Text && q.waiting.n > 0 && q.bytes+e.size() > q.p.MaxBytes {
@@ -126,7 +127,7 @@ func (q *queue) push(e Entry) {
 	if q.away || len(q.batch) > 0 {
 		return
 	}
-	if q.waiting.n == 1 || q.s.o.Defects.SlidingDelay {
+	if q.opened.IsZero() || q.s.o.Defects.SlidingDelay {
 		q.opened = e.at
 	}
 	if q.due(e.at) <= 0 {
@@ -151,7 +152,7 @@ func (q *queue) take() {
 		q.batch = append(q.batch, q.leave(next()))
 		q.flying++
 	}
-	q.oldest = q.batch[0].at
+	q.oldest, q.opened = q.batch[0].at, time.Time{}
 	q.s.changed.Broadcast()
 	if q.s.o.Defects.EarlyResumed {
 		q.sayResumed(q.normal())

@@ -167,7 +167,9 @@ func (s *Set) Jobs() []Job {
 	defer s.mu.Unlock()
 	jobs := make([]Job, 0, len(s.queues))
 	for _, q := range s.queues {
-		jobs = append(jobs, Job{Name: q.name, Waiting: q.waiting.n, Resident: q.resident(), Since: q.since()})
+		if q.resident() > 0 { // else it is about to end
+			jobs = append(jobs, Job{Name: q.name, Waiting: q.waiting.n, Resident: q.resident(), Since: q.since()})
+		}
 	}
 	slices.SortFunc(jobs, func(a, b Job) int { return cmp.Compare(a.Name, b.Name) })
 	return jobs

@@ -55,6 +55,13 @@ func (s *sink) deliver(ctx context.Context, entries []Entry) error {
 	return nil
 }
 
+// seen is what arrived so far, and how much of it at once.
+func (s *sink) seen() (deliveries string, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.got, " "), s.most
+}
+
 // noted is a delivery as the tests write it: 1+2@3s.
 func noted(entries []Entry, refused bool, at time.Duration) string {
 	names := make([]string, len(entries))
