@@ -30,7 +30,7 @@ type Params struct {
 	MaxEntries         int           // that wait; the batch on its way does not count
 	MaxBytes           int64         // of the texts that wait; 0: no bound, unless HasMaxBytes
 	HasMaxBytes        bool          // MaxBytes was given, 0 or less among its values: no text fits
-	MaxRetryTime       time.Duration // from the first try of a batch to the last failure that is followed by a wait; also the longest wait. Negative: one try
+	MaxRetryTime       time.Duration // a failure this long after a batch's first try is its last; no wait is longer either. 0 or less: one try
 	InitialRetryDelay  time.Duration // after the first failure; it doubles with each further one
 	MaxRetryDelay      time.Duration // the longest wait
 	ConcurrencyLimit   int           // 1: one delivery at a time; -1: no queue, each entry is delivered by itself at once
