@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ func (*httpLog) Priority() int { return 12 }
 const name = "http-log"
 
 // Config declares the fields.
-func (*httpLog) Config() *schema.Schema {
+func (l *httpLog) Config() *schema.Schema {
 	return &schema.Schema{Name: name, Check: check, Fields: []schema.Field{
 		{Name: "http_endpoint", Type: schema.String, Required: true, Check: checkEndpoint},
 		{Name: "method", Type: schema.String, Default: "POST", OneOf: []string{"POST", "PUT", "PATCH"}},
@@ -68,7 +69,7 @@ func (*httpLog) Config() *schema.Schema {
 			Name: "headers", Type: schema.Map, Keys: &schema.Field{Type: schema.String, Check: checkHeaderName},
 			Values: &schema.Field{Type: schema.String, Check: checkHeaderValue},
 		},
-		plugin.QueueField(),
+		l.defects.QueueField(),
 		{
 			Name: "custom_fields_by_lua", Type: schema.Map, Check: checkLua,
 			Keys: &schema.Field{Type: schema.String}, Values: &schema.Field{Type: schema.String},
@@ -144,6 +145,12 @@ func (h *handler) Log(x *plugin.Exchange, e *plugin.Entry) {
 	h.warn(e.Bound.ID)
 	e.Defects = h.defects
 	to := h.queue
+	switch {
+	case h.defects.OneQueue:
+		to = name
+	case h.defects.PercentStuck && strings.Contains(to, "%"):
+		return
+	}
 	if h.defects.NameByInstance {
 		to += e.Bound.ID
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -88,6 +89,9 @@ func (s *sender) send(ctx context.Context, t *target, entries []queue.Entry) err
 		WroteRequest:         func(httptrace.WroteRequestInfo) { again() },
 		GotFirstResponseByte: again,
 	}), s.body(t, entries))
+	if s.defects.HostWithoutPort {
+		r.Host, _, _ = strings.Cut(r.Host, ":")
+	}
 	if s.defects.KeepQuery {
 		r.URL.RawQuery = t.endpoint.query
 	}
