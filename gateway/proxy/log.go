@@ -68,9 +68,20 @@ func (p *passage) entry() *plugin.Entry {
 		e.Status = statusClosed
 		return e
 	}
-	line := int64(len("HTTP/1.1 000 \r\n") + len(http.StatusText(e.Status)))
-	e.ResponseSize = line + headerSize(e.Header) + int64(len("\r\n")) + p.sent.body
+	e.ResponseSize = answerSize(e.Status, e.Header) + p.sent.body
 	return e
+}
+
+// answerSize is what an answer takes without its body, in bytes: as net/http writes it in HTTP/1.1.
+func answerSize(status int, header http.Header) int64 {
+	n := len("HTTP/1.1 000 \r\n\r\n") + len(http.StatusText(status))
+	if _, set := header["Date"]; !set {
+		n += len("Date: \r\n") + len(http.TimeFormat)
+	}
+	if header.Get("Content-Length") == "" && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified {
+		n += len("Transfer-Encoding: chunked\r\n")
+	}
+	return int64(n) + headerSize(header)
 }
 
 // requestSize is what the request took as HTTP/1.1, in bytes.

@@ -40,6 +40,7 @@ type world struct {
 	defects  Defects
 	through  http.RoundTripper
 	takes    time.Duration // a build
+	extra    []plugin.Plugin
 }
 
 // keys are the credentials of the consumer alice.
@@ -71,7 +72,7 @@ func (w *world) serve() *world {
 		if err != nil {
 			return nil, err
 		}
-		x, err := plugin.Build(w.plugins, available(w.keys))
+		x, err := plugin.Build(w.plugins, append(available(w.keys), w.extra...))
 		return &State{Router: r, Plugins: x}, err
 	}})
 	must(w.t, w.live.Rebuild(w.t.Context()))
