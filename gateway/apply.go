@@ -85,10 +85,10 @@ func (m *mirror) drop(ctx context.Context, keys []string) error {
 // resync renews everything this node serves, because it cannot be proven that no event was lost.
 func (m *mirror) resync(ctx context.Context, reason string) {
 	m.store.Reconnect()
+	m.cache.MarkStale() // before the build, whose services are fresh
 	if err := m.live.Rebuild(ctx); err != nil {
 		m.log.Error("resync: the router is renewed at a later poll", "reason", reason, "error", err)
 	}
-	m.cache.MarkStale()
 }
 
 // purged rebuilds the router after a purge of everything by hand (CLU-60).
@@ -107,18 +107,18 @@ func (m *mirror) load(ctx context.Context) (*proxy.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	services, err := decode(snapshot.Services, entity.ServiceOf)
-	if err != nil {
-		return nil, err
-	}
-	routes, err := decode(snapshot.Routes, entity.RouteOf)
-	if err != nil {
-		return nil, err
-	}
-	configured, err := decode(snapshot.Plugins, entity.PluginOf)
-	if err != nil {
-		return nil, err
-	}
+	// A row that cannot be read, as only SQL can write it, is left out and told of; the others serve.
+	services, unread := decode(snapshot.Services, entity.ServiceOf)
+	routes, unreadRoutes := decode(snapshot.Routes, entity.RouteOf)
+	var unreadPlugins error
+	configured, _ := decode(snapshot.Plugins, func(o entity.Object) (entity.Plugin, error) {
+		p, err := entity.PluginOf(o)
+		if err != nil { // it may guard something: a name that no plugin has answers 500
+			unreadPlugins = errors.Join(unreadPlugins, err)
+			p.Name += " (unreadable)"
+		}
+		return p, nil
+	})
 	kind := m.catalog.Kind("services")
 	for _, service := range snapshot.Services {
 		m.cache.PutAt(token, kind.CacheKey(service, snapshot.Workspace), service)
@@ -126,19 +126,22 @@ func (m *mirror) load(ctx context.Context) (*proxy.State, error) {
 	// A route or plugin that cannot be built is left out and told of; the others serve.
 	table, bad := router.Build(services, routes)
 	index, worse := plugin.Build(configured, m.plugins)
-	return &proxy.State{Router: table, Plugins: index, Loaded: began, Workspace: snapshot.Workspace}, errors.Join(bad, worse)
+	return &proxy.State{Router: table, Plugins: index, Loaded: began, Workspace: snapshot.Workspace}, errors.Join(unread, unreadRoutes, unreadPlugins, bad, worse)
 }
 
+// decode reads what can be read; its error tells of the rest.
 func decode[T any](objects []entity.Object, one func(entity.Object) (T, error)) ([]T, error) {
 	all := make([]T, 0, len(objects))
+	var errs []error
 	for _, o := range objects {
 		v, err := one(o)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		all = append(all, v)
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
 // Credential finds a key for key-auth, from memory where it is known. nil: there is none.

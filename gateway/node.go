@@ -141,6 +141,9 @@ func (n *node) follow(ctx context.Context) {
 	if n.poller.Start(ctx) != nil {
 		return
 	}
+	// A change of this node's own, or a TTL, may have made it load before it had a place in the log:
+	// what other nodes changed between the two is told by no event.
+	n.cache.MarkStale()
 	if !n.cfg.Defects.Node.NoFirstBuild {
 		_ = n.live.Rebuild(ctx) // what fails is tried again at each poll
 	}

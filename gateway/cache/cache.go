@@ -114,11 +114,14 @@ func New(o Options) *Cache {
 	base, cancel := context.WithCancel(context.Background())
 	return &Cache{
 		o: o, base: base, cancel: cancel,
-		entries: otter.Must(&otter.Options[string, *entry]{MaximumSize: o.MaxEntries}),
+		entries: otter.Must(&otter.Options[string, *entry]{MaximumWeight: uint64(o.MaxEntries), Weigher: weight}),
 		flights: make(map[string]*flight),
 		dropped: make(map[string]Token),
 	}
 }
+
+// weight counts a long key as several entries: keys come from clients, who may make up any.
+func weight(key string, _ *entry) uint32 { return 1 + uint32(len(key)>>9) }
 
 // Get returns the value of key, nil when it is known that there is none. What is not known is loaded,
 // once for all who ask at the same time; load outlives the request that began it and ends with

@@ -171,7 +171,13 @@ func (r *reader) millis(field string) time.Duration {
 }
 
 func (r *reader) list(field string) []string {
-	return texts(read[[]any](r, field, nil))
+	list := read[[]any](r, field, nil)
+	for _, v := range list {
+		if _, is := v.(string); !is && r.err == nil { // a path less could match all
+			r.err = fmt.Errorf("decode %s %v: %s has a %T in it", r.kind, r.o["id"], field, v)
+		}
+	}
+	return texts(list)
 }
 
 func (r *reader) lists(field string) map[string][]string {

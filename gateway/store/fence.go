@@ -100,6 +100,9 @@ func (f *fence) enter(key string, replica bool) (passage, error) {
 		f.keys = make(map[string]*mark)
 	}
 	if m == nil {
+		if len(f.keys) >= maxMarks {
+			f.merge()
+		}
 		m = &mark{}
 		f.keys[key] = m
 	}
@@ -121,6 +124,20 @@ func (f *fence) leave(p passage, at LSN) {
 	if at > 0 && p.doubts > f.settled {
 		f.settled = p.doubts
 		f.node = max(f.node, at)
+	}
+}
+
+// maxMarks bounds how many keys are marked one by one: behind a frozen replica every key that a client
+// makes up leaves one.
+const maxMarks = 1 << 16
+
+// merge makes one fence for all keys of the marks that nobody is reading under.
+func (f *fence) merge() {
+	for key, m := range f.keys {
+		if m.reading == 0 {
+			f.node = max(f.node, m.at)
+			delete(f.keys, key)
+		}
 	}
 }
 

@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tidemark/gateway/event"
@@ -59,6 +61,9 @@ func (s *Store) Since(ctx context.Context, c event.Cursor) (event.Batch, error) 
 	}
 	b, err := poll(ctx, pool, c)
 	if err != nil {
+		if ctx.Err() == nil && unheard(err) {
+			pool.Reset() // the idle ones are likely to be as dead, and each would cost a poll
+		}
 		return event.Batch{}, err
 	}
 	s.fence.seen(b.Server)
@@ -66,6 +71,12 @@ func (s *Store) Since(ctx context.Context, c event.Cursor) (event.Batch, error) 
 		return event.Batch{}, err
 	}
 	return b, nil
+}
+
+// unheard says that the server did not answer at all, not even with a refusal.
+func unheard(err error) bool {
+	var pg *pgconn.PgError
+	return !errors.As(err, &pg)
 }
 
 // polled is the server that serves this node's polls, and its loads where no fence stands.

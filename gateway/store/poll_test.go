@@ -276,13 +276,24 @@ func TestACrashIsAResync(t *testing.T) {
 	t.Parallel()
 	p := primary(t)
 	s := node(t, p, nil)
+	const resetSQL = "SELECT stats_reset::text FROM pg_stat_bgwriter"
 	got := resyncs(t, s, func() { add(t, p) }, func() {
 		victim := session(t, p.Primary())
+		before, err := p.Value(t.Context(), resetSQL)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		for victim.Ping(t.Context()) == nil {
 			<-time.After(time.Millisecond)
+		}
+		// the others are answered until the postmaster has noticed, and a poll among them is as good as any
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-time.After(time.Millisecond) {
+			if reset, err := p.Value(t.Context(), resetSQL); err == nil && reset != before {
+				break
+			}
 		}
 	}, func() {})
 	if len(got) != 1 || got[0] != "the database server recovered from a crash" {

@@ -138,6 +138,11 @@ func TestAnExpiredCredentialIsGone(t *testing.T) {
 	if o, err := s.Load(t.Context(), k, entity.Key{Field: "key", Value: "k"}, "x"); o == nil || o["ttl"] != nil || err != nil {
 		t.Errorf("load after it was replaced: %v %v", o, err)
 	}
+	do(t, p, "UPDATE keyauth_credentials SET ttl = now() - interval '1 ms'")
+	again := insert(t, s, "keyauth_credentials", entity.Object{"key": "k", "consumer": ref(consumer)})
+	if o, err := s.Get(t.Context(), k, byID(again)); err != nil || o["key"] != "k" {
+		t.Errorf("get what took the place of an expired key: %v %v", o, err)
+	}
 }
 
 // The writer reads its own write while the replica stands still; another node reads the replica.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"tidemark/gateway/entity"
 	"tidemark/gateway/schema"
 )
@@ -245,9 +247,9 @@ func (t *table) scan(r row) (entity.Object, error) {
 func (c column) target() any {
 	switch {
 	case c.form == moment:
-		return new(*time.Time)
+		return new(pgtype.Timestamptz)
 	case c.form == words:
-		return new([]string)
+		return new([]*string)
 	case c.form == document:
 		return new([]byte)
 	case c.form == lifetime, c.form == plain && c.field.Type == schema.Number:
@@ -263,11 +265,11 @@ func (c column) target() any {
 // decode is the inverse of encode, but for a lifetime, which keeps its fraction.
 func (c column) decode(target any) (any, error) {
 	switch v := target.(type) {
-	case **time.Time:
-		if *v != nil {
-			return (*v).Unix(), nil
+	case *pgtype.Timestamptz: // infinity, which only SQL can write, is no time
+		if v.Valid && v.InfinityModifier == pgtype.Finite {
+			return v.Time.Unix(), nil
 		}
-	case *[]string:
+	case *[]*string:
 		return decodeWords(*v), nil
 	case *[]byte:
 		if *v != nil {
@@ -296,13 +298,13 @@ func value[T any](p *T) any {
 	return *p
 }
 
-func decodeWords(v []string) any {
+func decodeWords(v []*string) any {
 	if v == nil {
 		return nil
 	}
 	list := make([]any, len(v))
 	for i, w := range v {
-		list[i] = w
+		list[i] = value(w)
 	}
 	return list
 }

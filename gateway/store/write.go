@@ -175,6 +175,9 @@ func (t *tx) queueInsert(b *pgx.Batch, tab *table, o entity.Object, conflict str
 	if err != nil {
 		return err
 	}
+	if tab.expires { // what has outlived its own ttl is gone for everybody and holds no key
+		b.Queue("DELETE FROM "+tab.name+" WHERE "+tab.kind.EndpointKey+" = $1 AND ttl <= clock_timestamp()", o[tab.kind.EndpointKey])
+	}
 	b.Queue(tab.insert+conflict, args...).Exec(func(ct pgconn.CommandTag) error {
 		if ct.RowsAffected() == 1 {
 			*into = o
