@@ -109,6 +109,10 @@ func (n *Node) Bytes() (primary, replica uint64) {
 	return primary, replica
 }
 
+// Memory returns how many bytes the process holds in memory now. Where the system does not tell, it is an
+// [UnsupportedError].
+func (n *Node) Memory() (int64, error) { return memory(n.running().PID()) }
+
 // setUp opens the wires and starts the process.
 func (n *Node) setUp(ctx context.Context) error {
 	n.acting.Lock()

@@ -258,3 +258,17 @@ func stateLetter(pid int) string {
 	}
 	return string(bytes.TrimSpace(out)[:1])
 }
+
+// memory is how many bytes the process holds in memory, by /proc.
+func memory(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, &UnsupportedError{Why: "memory is read from /proc: " + err.Error()}
+	}
+	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
+	var kilobytes int64
+	if _, err := fmt.Fscan(bytes.NewReader(rest), &kilobytes); err != nil {
+		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
+	}
+	return kilobytes << 10, nil
+}
