@@ -34,7 +34,7 @@ func (n *node) flush() {
 	for _, l := range lost {
 		total += l
 	}
-	if total > 0 {
+	if total > 0 && !n.cfg.Defects.Node.LossUnsaid {
 		n.log.Error("queues could not be flushed in time, their entries are lost", "entries", total, "queue_flush_timeout", n.cfg.QueueFlushTimeout)
 	}
 }

@@ -67,6 +67,7 @@ type NodeDefects struct {
 	FlushFirst   bool // a stop flushes the queues before the requests in flight have ended
 	OneWorker    bool // there is one worker, whatever nginx_worker_processes says
 	SharedQueues bool // all workers use the queues of the first
+	LossUnsaid   bool // what a stop could not deliver is not counted in the log
 }
 
 // Defaults gives every property's default: Kong's, but for the consistency, which is strict here

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidemark/gateway/queue"
+	"tidemark/gateway/schema"
 )
 
 // A Logger is a [Handler] that wants to know how its exchanges end.
@@ -59,7 +60,7 @@ type QueueDefects = queue.Defects
 type LogDefects struct {
 	NotFoundDelivered  bool // a 404 counts as delivered
 	RedirectDelivered  bool // a 302 counts as delivered
-	AcceptedFailed     bool // a 202 counts as failed
+	AcceptedFailed     bool // a 2xx other than 200 counts as failed
 	NameWithoutTimeout bool // plugins that differ in nothing but the timeout share a queue
 	NameByInstance     bool // every instance has a queue of its own
 	ForgetTimeout      bool // a delivery waits for its answer for ever
@@ -69,4 +70,24 @@ type LogDefects struct {
 	NewBody            bool // each try of a batch has another body
 	OwnAnswersUnlogged bool // what the gateway answers itself is not logged
 	IgnoreLegacy       bool // queue_size and flush_timeout have no effect
+	OneQueue           bool // all instances share one queue, whatever their endpoint
+	PercentStuck       bool // an endpoint with a percent sign gets nothing
+	HostWithoutPort    bool // deliveries name the host without its port
+	BareEntry          bool // an entry names neither route nor service
+	OtherDefaults      bool // the parameters of a queue have other defaults than the documented ones
+	Unchecked          bool // the parameters of a queue may have any value
+}
+
+// QueueField is the record "queue" as it is declared with these defects.
+func (d LogDefects) QueueField() schema.Field {
+	f := QueueField()
+	for i := range f.Fields {
+		if d.OtherDefaults {
+			f.Fields[i].Default = int64(-1)
+		}
+		if d.Unchecked {
+			f.Fields[i].Between, f.Fields[i].OneOf, f.Fields[i].Check = nil, nil, nil
+		}
+	}
+	return f
 }

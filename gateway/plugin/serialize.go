@@ -29,7 +29,7 @@ func Serialize(x *Exchange, e *Entry) []byte {
 		w.request(x, e)
 		w.response(e)
 		w.passage(x, e)
-		w.entities(x)
+		w.entities(x, e.Defects.BareEntry)
 		w.close('}')
 		e.text = bytes.Clone(w.b)
 	}
@@ -153,11 +153,11 @@ func (w *writer) tries(all []Try) {
 }
 
 // entities are what the request had to do with, whole.
-func (w *writer) entities(x *Exchange) {
-	if x.Route != nil {
+func (w *writer) entities(x *Exchange, bare bool) {
+	if x.Route != nil && !bare {
 		w.raw("route", x.Route.Whole.JSON(x.Workspace))
 	}
-	if x.Service != nil {
+	if x.Service != nil && !bare {
 		w.raw("service", x.Service.Whole.JSON(x.Workspace))
 	}
 	if x.Consumer != nil {

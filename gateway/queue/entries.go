@@ -43,7 +43,7 @@ func newQueue(s *Set, name string, p Params) *queue {
 }
 
 // alone says that every entry is delivered by itself at once (QRF-08).
-func (q *queue) alone() bool { return q.p.ConcurrencyLimit < 0 }
+func (q *queue) alone() bool { return q.p.ConcurrencyLimit < 0 && !q.s.o.Defects.NeverAlone }
 
 // resident is how many entries the queue holds.
 func (q *queue) resident() int { return q.waiting.n + q.flying }

@@ -49,7 +49,7 @@ func (q *queue) dropped() uint64 {
 // crossed says that 80 % is reached, once until things are normal again (QUE-18).
 func (q *queue) crossed() bool {
 	d := &q.s.o.Defects
-	if !q.high() || q.warned && !d.WarnEvery {
+	if !q.high() && !(d.EarlyWarning && 10*q.waiting.n >= 6*q.most()) || q.warned && !d.WarnEvery {
 		return false
 	}
 	q.warned, q.trouble.owed = true, true

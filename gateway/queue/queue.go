@@ -71,6 +71,7 @@ type Defects struct {
 	NoByteLimit       bool // max_bytes is not looked at
 	BlockWhenFull     bool // an entry waits until there is room
 	NoWarning         bool // 80 % is passed without a word
+	EarlyWarning      bool // 60 % is warned of as if it were 80
 	WarnEvery         bool // every entry above 80 % warns
 	NoFullLine        bool // dropping is not logged
 	FullEvery         bool // every dropped entry is a line
@@ -85,6 +86,8 @@ type Defects struct {
 	NoRetry           bool // a failed batch is given up at once
 	NoGiveUp          bool // max_retry_time is not looked at
 	GrowBatch         bool // a failed batch takes along what has come meanwhile
+	NeverAgain        bool // a queue that has been empty is not worked on again
+	NeverAlone        bool // concurrency_limit -1 is taken for 1
 	TwoAtOnce         bool // deliveries do not wait for each other
 	OrderLost         bool // the newest entry is delivered first
 	RulesAtOnce       bool // the parameters are those of the last entry, not of the one that made the queue
@@ -235,7 +238,7 @@ func (s *Set) begin(q *queue) {
 
 // end forgets a queue that holds nothing.
 func (s *Set) end(q *queue) {
-	if s.queues[q.name] != q {
+	if s.queues[q.name] != q || s.o.Defects.NeverAgain {
 		return // given up
 	}
 	delete(s.queues, q.name)

@@ -116,7 +116,7 @@ func (s *sender) delivered(status int) bool {
 	case s.defects.NotFoundDelivered && status == http.StatusNotFound,
 		s.defects.RedirectDelivered && status == http.StatusFound:
 		return true
-	case s.defects.AcceptedFailed && status == http.StatusAccepted:
+	case s.defects.AcceptedFailed && status != http.StatusOK:
 		return false
 	}
 	return status >= 200 && status < 300
