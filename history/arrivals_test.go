@@ -31,7 +31,8 @@ func TestJudgmentsOnArrivals(t *testing.T) {
 	abc := []string{"1", "2", "3"}
 	once, ordered, again := delivered(Delivery{Entries: abc}), delivered(Delivery{Entries: abc, InOrder: true}), delivered(Delivery{Entries: abc, InOrder: true, Again: true})
 	batches := func(a []Arrival) error { return Batches(a, []int{2, 1}) }
-	coalesced := func(a []Arrival) error { return Coalesced(a, at(0), at(10), 100*ms, 20*ms) }
+	made := map[string]Made{"1": {at(0), at(10)}, "3": {at(105), at(110)}}
+	coalesced := func(a []Arrival) error { return Coalesced(a, made, 3, 100*ms, 20*ms) }
 	doubling := func(a []Arrival) error { return Doubling(a, 100*ms, 0, 50*ms) }
 	capped := func(a []Arrival) error { return Doubling(a, 100*ms, 200*ms, 50*ms) }
 	short := func(a []Arrival) error { return NoWaitAbove(a, 100*ms, 20*ms) }
@@ -67,6 +68,10 @@ func TestJudgmentsOnArrivals(t *testing.T) {
 		{"coalesced: when due", coalesced, []Arrival{got(115, 116, "1")}, held},
 		{"coalesced: too early", coalesced, []Arrival{got(90, 91, "1")}, broken},
 		{"coalesced: too late", coalesced, []Arrival{got(140, 141, "1")}, broken},
+		{"coalesced: what is full need not wait", coalesced, []Arrival{got(15, 16, "1 2 3")}, held},
+		{"coalesced: the next is taken when the first is through", coalesced, []Arrival{got(115, 150, "1 2"), got(255, 256, "3")}, held},
+		{"coalesced: the next counted from when it was made", coalesced, []Arrival{got(115, 150, "1 2"), got(210, 211, "3")}, broken},
+		{"coalesced: an entry from nowhere", coalesced, []Arrival{got(115, 150, "9")}, doubt},
 		{"coalesced: nothing", coalesced, nil, doubt},
 
 		{"doubling: twice each time", doubling, tried(0, 100, 300, 700), held},

@@ -37,13 +37,17 @@ const (
 	who    = `(every node|node \d+)`
 	node   = `node (\d+)`
 	aThing = `(an? .+)`
-	window = `during the next (\d+ polls?|half poll)`
+	window = `during the next (\d+ polls?|half poll|[\d.]+ s)`
 	number = `(\d+(?:\.\d+)?)`
 	bound  = `within the (propagation|heal|tight) bound`
 	name   = `(?:the service )?"/?([^"]+)"`
+	often  = `(once|twice|\d+ times|at least once|at least \d+ times)`
+	value  = `(\S+?)(?: m?s| bytes)?`
+	soon   = `within the (prompt|delivery) bound`
 )
 
-// phrases is the table of all sentences: what is said, an example, what it means, what is done.
+// phrases is the table of all sentences: what is said, an example, what it means, what is done. What is only
+// about logging the ledger does.
 func (w *World) phrases() []Phrase {
 	return []Phrase{
 		// the cluster
@@ -122,6 +126,59 @@ func (w *World) phrases() []Phrase {
 		{node + ` polled more often than ` + node + `, as their settings say`, `node 1 polled more often than node 2, as their settings say`, "each as often as its interval says", w.polledMoreOften},
 		{`every node loads (\d+) new credentials`, `every node loads 20 new credentials`, "made, seen by the replica, then asked for", w.everyNodeLoadsNewCredentials},
 		{`the replica served those reads and the primary none of them`, ``, "by the bytes on each node's links", w.theReplicaServedThoseReads},
+
+		// logging: the plugin and its queue
+		{`the (queue|plugin)'s ([a-z_]+) is ` + value, `the queue's max_entries is 5`, "a parameter of the http-log plugins that later sentences make", w.logs.Set},
+		{`every request is logged`, ``, "a service with an http-log plugin that sends to the log server", w.logs.Log},
+		{`a second service is logged (alike|with another timeout|to nobody|to a place that hangs)`, `a second service is logged alike`, "another service with a plugin of its own; nobody is a port on which nobody listens", w.logs.LogSecond},
+		{`(\d+) services are logged to nobody`, `300 services are logged to nobody`, "each with a plugin of its own, and asked once", w.logs.LogMany},
+		{`every request is refused by the gateway`, ``, "403, by a plugin of the first service", w.logs.RefuseAll},
+		{`the upstream takes (\d+) ms to answer`, `the upstream takes 500 ms to answer`, "of services that later sentences make", w.logs.Upstream},
+		{`the queue's ([a-z_]+) becomes ` + value, `the queue's max_entries becomes 50`, "PATCH of the first service's plugin", w.logs.Change},
+		{`the plugin is deleted`, ``, "DELETE of the first service's plugin", w.logs.Delete},
+		{`the (queue|plugin)'s ([a-z_]+) is reported as (\S+)`, `the queue's max_entries is reported as 10000`, "the Admin API shows the plugin so", w.logs.Reported},
+		{`a (queue|plugin) is asked for whose ([a-z_]+) is (\S+)`, `a queue is asked for whose max_entries is 0`, "POST of a plugin", w.logs.Ask},
+		{`the plugin is refused`, ``, "400", w.logs.Refused},
+
+		// logging: the log server
+		{`the log server (is away|reads nothing|hangs|resets connections|cuts connections after reading|answers \d+|takes [\d.]+ s to answer)(| once| twice| \d+ times)`, `the log server answers 500 twice`, "what it does from now on, or so often and then no more", w.theLogServer},
+		{`the log server is well again`, ``, "the end of all that; what it left hanging is cut", w.logs.Recover},
+
+		// logging: requests
+		{`(\d+) requests? (?:is|are|was|were) sent(| at once| [\d.]+ s apart| with \d+ kB each| with a secret each| to both services in turn)`, `25 requests are sent`, "through node 1, one after the other unless it says how; each is answered 200, or refused where all are", w.requestsAreSent},
+		{`a request is on its way to the log server`, ``, "sent, and its entry waits in the queue no more", w.logs.Delivering},
+		{`a request is being answered`, ``, "sent, and its upstream has it", w.logs.Start},
+		{`(\d+) requests to either service are timed in turn`, `2000 requests to either service are timed in turn`, "through node 1", w.logs.Compare},
+		{`those to the second were answered as fast as those to the first`, ``, "by their medians: a quarter apart is the machine's, twice is not", w.logs.Unhurt},
+		{`every request was answered ` + soon, `every request was answered within the prompt bound`, "from being sent to the last byte", w.logs.Answered},
+
+		// logging: what arrives
+		{`the log server (?:gets|has got) (every request|requests? \d+(?:(?: to |, | and )\d+)*) (once|at least once)(, in order,|) ` + soon, `the log server gets requests 1 and 16 to 20 once, in order, within the delivery bound`, "these and no others, by its own record", w.theLogServerGets},
+		{`it gets them in batches of (\d+(?:(?:, | and )\d+)*)`, `it gets them in batches of 10, 10 and 5`, "what it took, in this order", w.inBatchesOf},
+		{`it gets (\d+) deliver(?:y|ies)`, `it gets 20 deliveries`, "requests of all kinds", w.itGetsDeliveries},
+		{`it gets nothing(?: more)? ` + window, `it gets nothing more during the next 1 s`, "no request arrives", w.itGetsNothing},
+		{`each batch that did not fill was sent when it was due`, ``, "the coalescing delay after its first entry was taken, not earlier and hardly later", w.logs.Coalesced},
+		{`each try of a batch carried the same`, ``, "byte for byte", w.eachTryCarriedTheSame},
+		{`nothing else was sent while a batch was tried again`, ``, "no batch comes back after another one", w.nothingElseWasSent},
+		{`request (\d+) is tried ` + often, `request 1 is tried at least 5 times`, "as the first of its batch", w.requestIsTried},
+		{`the waits between the tries of request (\d+) double from ` + number + ` s(| up to [\d.]+ s)`, `the waits between the tries of request 1 double from 0.1 s up to 0.4 s`, "from the end of one to the beginning of the next", w.theWaitsDouble},
+		{`no wait between the tries of request (\d+) is above ` + number + ` s`, `no wait between the tries of request 1 is above 1 s`, "and there is one", w.noWaitIsAbove},
+		{`request (\d+) was tried for ` + number + ` s and then given up`, `request 1 was tried for 1 s and then given up`, "counted from its own first try", w.wasGivenUpAfter},
+		{`(no more than|at least) (\d+) deliver(?:y|ies) (?:is|are) under way at a time`, `no more than 1 delivery is under way at a time`, "from its arrival to its answer", w.deliveriesAreUnderWay},
+		{`every entry tells of request, answer, service and route`, ``, "its members are there", w.everyEntryTells},
+		{`each delivery is one entry and no list`, ``, "its body is an object", w.eachDeliveryIsOneEntry},
+		{`no entry shows a secret`, ``, "nowhere in it", w.noEntryShowsASecret},
+		{`no delivery carries a query`, ``, "in its request line", w.noDeliveryCarriesAQuery},
+		{`every delivery is addressed to the log server`, ``, "its Host is the endpoint's host and port", w.everyDeliveryIsAddressed},
+
+		// logging: what a node says of it
+		{node + ` (?:logs|has logged) ` + often + ` that (.+)`, `node 1 logs once that the queue is 80 % full`, "a line with the fragment that the target's file names", w.nodeLogs},
+		{node + ` does not log that (.+) ` + window, `node 1 does not log that the queue is 80 % full during the next 1 s`, "nor has it before", w.nodeDoesNotLog},
+		{node + ` names the plugin where it logs that (.+)`, `node 1 names the plugin where it logs that entries are dropped`, "in each such line", w.logs.Named},
+		{node + ` lists (no|one|two) queues? at work`, `node 1 lists one queue at work`, "among its timers", w.nodeListsQueues},
+		{node + ` is stopped by (SIG[A-Z]+)`, `node 1 is stopped by SIGQUIT`, "asked to end by this signal, and waited for", w.nodeIsStoppedBy},
+		{node + ` ended within the flush bound`, `node 1 ended within the flush bound`, "queue_flush_timeout and slack", w.nodeEndedWithin},
+		{`the memory of ` + node + ` has grown by less than (\d+) MB`, `the memory of node 1 has grown by less than 100 MB`, "since its requests are logged", w.theMemoryHasGrownByLess},
 
 		// the walk-through
 		{`the walk-through is typed against both nodes`, ``, "the document's seven commands, by real curl", w.theWalkThroughIsTyped},

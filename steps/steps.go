@@ -3,7 +3,8 @@
 // One [World] plays one scenario on one cell. A step is one sentence and holds no logic: what is done to the
 // cluster is done by cluster and toxics, what was seen is judged by history. All sentences stand in one table,
 // [Phrases], from which they are registered and listed; what a scenario can be about stands in another, the
-// changes, so that a few sentences cover every kind of entity. What both act on is the [stage.Stage].
+// changes, so that a few sentences cover every kind of entity. What both act on is the [stage.Stage]; what is
+// logged, and what of it arrives, is kept by the [ledger.Ledger].
 //
 // It is longer than a room should be by its two tables, which are values: a sentence more is a line there and
 // a step of a few lines, and each is reused by many scenarios.
@@ -22,6 +23,7 @@ import (
 
 	"tidemark/cluster"
 	"tidemark/history"
+	"tidemark/steps/ledger"
 	"tidemark/steps/stage"
 	"tidemark/target"
 )
@@ -54,6 +56,7 @@ type Outcome struct {
 type World struct {
 	*stage.Stage
 	env       Env
+	logs      *ledger.Ledger
 	statement string // of the scenario, first of its tags
 	out       Outcome
 
@@ -72,9 +75,9 @@ type World struct {
 
 // New returns a world in which nothing has started yet.
 func New(env Env) *World {
+	on := stage.New(stage.Options{Cell: env.Cell, Target: env.Target, Settings: env.Settings, Dir: env.Dir})
 	return &World{
-		Stage: stage.New(stage.Options{Cell: env.Cell, Target: env.Target, Settings: env.Settings, Dir: env.Dir}),
-		env:   env, traffic: map[int][2]uint64{}, resyncs: map[int]uint64{},
+		Stage: on, logs: ledger.New(on), env: env, traffic: map[int][2]uint64{}, resyncs: map[int]uint64{},
 	}
 }
 

@@ -174,9 +174,12 @@ func (w *World) stays(ctx context.Context, who, window string, state func(stage.
 	})
 }
 
-// length reads a window: "3 polls", "1 poll", "half poll".
+// length reads a window: "3 polls", "1 poll", "half poll", "1.5 s".
 func (w *World) length(window string) (time.Duration, error) {
-	count, _, _ := strings.Cut(window, " ")
+	count, unit, _ := strings.Cut(window, " ")
+	if n, err := strconv.ParseFloat(count, 64); err == nil && unit == "s" {
+		return seconds(n), nil
+	}
 	if count == "half" {
 		return w.Bounds.Poll / 2, nil
 	}

@@ -92,8 +92,11 @@ func (s *Stage) Request(ctx context.Context, url string, key ...string) (*http.R
 	for _, k := range key {
 		r.Header.Set("apikey", k)
 	}
-	return s.client.Do(r)
+	return s.Do(r)
 }
+
+// Do sends a request as clients of the scenario do: over connections that are kept.
+func (s *Stage) Do(r *http.Request) (*http.Response, error) { return s.client.Do(r) }
 
 // read takes from an answer what the look is after.
 func (l Look) read(header http.Header, body []byte) string {

@@ -144,6 +144,15 @@ func (s *Stage) Judge(err error, since time.Time) error {
 	return history.Excuse(err, s.watchdog.Gaps(), history.Window{From: since, To: s.History.Now()}, s.Bounds.Slack/2)
 }
 
+// Jitter is the longest time for which this process was seen not to run.
+func (s *Stage) Jitter() time.Duration {
+	var longest time.Duration
+	for _, g := range s.watchdog.Gaps() {
+		longest = max(longest, g.To.Sub(g.From))
+	}
+	return longest
+}
+
 // Until looks at a condition every 10 ms and returns whether it came true before the deadline.
 func (s *Stage) Until(ctx context.Context, deadline time.Time, condition func() bool) bool {
 	began := s.History.Now()
