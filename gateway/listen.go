@@ -34,6 +34,8 @@ const (
 	maxHeader     = 64 << 10 // bytes of a request's line and headers
 	// drainTimeout bounds how long requests in flight are waited for when the node stops.
 	drainTimeout = 10 * time.Second
+	// cutTimeout bounds how long it takes those that were cut to notice.
+	cutTimeout = time.Second
 )
 
 // A door is an open listener and how it is served.
@@ -210,14 +212,37 @@ func (d *doors) serve(ctx context.Context, proxies []http.Handler, admin, status
 // Shutdown would wait 5 s for them.
 type server struct {
 	http.Server
-	mu    sync.Mutex
-	fresh map[net.Conn]bool
+	handler http.Handler
+	mu      sync.Mutex
+	fresh   map[net.Conn]bool
+	active  int           // requests
+	ended   chan struct{} // gets something after one has ended
+}
+
+// ServeHTTP counts the requests in flight: what each of them logs is waited for, also when it is cut.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.count(1)
+	defer s.count(-1)
+	s.handler.ServeHTTP(w, r)
+}
+
+func (s *server) count(by int) (active int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active += by
+	if by < 0 {
+		select {
+		case s.ended <- struct{}{}:
+		default: // one word is enough
+		}
+	}
+	return s.active
 }
 
 func newServer(l door, h http.Handler, readTimeout time.Duration, certificate *tls.Certificate, log *slog.Logger) *server {
-	s := &server{fresh: map[net.Conn]bool{}}
+	s := &server{handler: h, fresh: map[net.Conn]bool{}, ended: make(chan struct{}, 1)}
 	s.Server = http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo),
 		Protocols: new(http.Protocols),
 		ConnState: func(c net.Conn, state http.ConnState) {
@@ -259,6 +284,20 @@ func (s *server) drain(ctx context.Context) {
 	s.mu.Unlock()
 	if s.Shutdown(bounded) != nil {
 		_ = s.Close() // what is still in flight is cut
+		s.await(cutTimeout)
+	}
+}
+
+// await waits until no request is in flight, for at most d.
+func (s *server) await(d time.Duration) {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	for s.count(0) > 0 {
+		select {
+		case <-s.ended:
+		case <-late.C:
+			return
+		}
 	}
 }
 

@@ -113,6 +113,11 @@ func (n *node) close() {
 	for _, w := range n.workers {
 		w.Queues.Close()
 	}
+	for _, p := range n.plugins {
+		if c, connects := p.(interface{ CloseIdleConnections() }); connects {
+			c.CloseIdleConnections()
+		}
+	}
 	n.cache.Close()
 	n.store.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func TestDocumentedDefaults(t *testing.T) {
 	for name, want := range map[string]any{
 		"db_update_frequency": 5.0, "db_update_propagation": 0.0, "db_cache_ttl": 0.0, "db_cache_neg_ttl": nil,
 		"db_resurrect_ttl": 30.0, "worker_consistency": "strict", "worker_state_update_frequency": 5.0,
+		"nginx_worker_processes": int64(1), "queue_flush_timeout": 10.0,
 		"log_level": "notice", "plugins": []string{"bundled"}, "mem_cache_size": "128m", "admin_max_body": "10m",
 		"pg_host": "127.0.0.1", "pg_port": int64(5432), "pg_timeout": int64(5000), "pg_user": "kong",
 		"pg_database": "kong", "pg_password": nil, "pg_ssl": false, "pg_ro_host": nil, "database": "postgres",
@@ -70,6 +72,12 @@ func TestOneValue(t *testing.T) {
 		{"KONG_DB_CACHE_TTL", "-1", nil},
 		{"KONG_DB_CACHE_NEG_TTL", "0", 0.0},
 		{"KONG_DB_RESURRECT_TTL", "0", 0.0},
+		{"KONG_NGINX_WORKER_PROCESSES", "3", int64(3)},
+		{"KONG_NGINX_WORKER_PROCESSES", "auto", int64(min(runtime.NumCPU(), 64))},
+		{"KONG_NGINX_WORKER_PROCESSES", "0", nil},
+		{"KONG_NGINX_WORKER_PROCESSES", "65", nil},
+		{"KONG_QUEUE_FLUSH_TIMEOUT", "0.5", 0.5},
+		{"KONG_QUEUE_FLUSH_TIMEOUT", "-1", nil},
 		{"KONG_WORKER_CONSISTENCY", "eventual", "eventual"},
 		{"KONG_WORKER_CONSISTENCY", "Strict", nil},
 		{"KONG_LOG_LEVEL", "crit", "crit"},

@@ -66,6 +66,15 @@ func (s *sender) transport(keepalive time.Duration) *http.Transport {
 	return t
 }
 
+// CloseIdleConnections closes what no delivery uses.
+func (l *httpLog) CloseIdleConnections() {
+	l.sender.mu.Lock()
+	defer l.sender.mu.Unlock()
+	for _, t := range l.sender.transports {
+		t.CloseIdleConnections()
+	}
+}
+
 // errTimeout ends a delivery in which nothing happened for too long.
 var errTimeout = errors.New("timeout")
 
