@@ -34,6 +34,7 @@ func Profiles() map[string]string {
 		"cache":   "@cache-admin and not @long",
 		"replica": "@replica and not @long",
 		"process": "@process and not @long",
+		"queue":   "@queue-http-log and not @long",
 		"behind":  "@sql and not @long",
 		"long":    "@long",
 	}
