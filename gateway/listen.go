@@ -174,9 +174,9 @@ func (d *doors) announce(file string) error {
 	return nil
 }
 
-// serve serves until ctx ends, each worker with its own handler, then takes no more connections and waits for the requests in flight,
-// at most drainTimeout. It returns when every connection is closed; a listener that breaks ends the
-// others too, and is the error.
+// serve serves until ctx ends, each worker of the proxy with its own handler, then takes no more
+// connections and waits for the requests in flight, at most drainTimeout. It returns when every
+// connection is closed; a listener that breaks ends the others too, and is the error.
 func (d *doors) serve(ctx context.Context, proxies []http.Handler, admin, status http.Handler) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

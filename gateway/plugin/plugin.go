@@ -3,6 +3,10 @@
 // An [Index] is built whole from the configured instances and never changes. For one name the most
 // specific instance wins, all others of that name are silent; what runs, runs by priority. An
 // instance that cannot be set up is never skipped in silence: whoever it guards gets an error.
+//
+// A [Logger] is told of each exchange that has ended. What it makes of it, it hands to the queues
+// of the [Worker] that served: [Serialize] makes the entry, [QueueField] and [QueueParams] are how
+// a plugin's configuration speaks of its queue.
 package plugin
 
 import (

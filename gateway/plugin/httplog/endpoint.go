@@ -48,6 +48,11 @@ func parseEndpoint(url string) (endpoint, error) {
 		e.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(authority[:i]))
 		authority = authority[i+1:]
 	}
+	return e, e.locate(authority)
+}
+
+// locate reads the host, and the port where it is not the scheme's own.
+func (e *endpoint) locate(authority string) error {
 	usual := map[string]string{"http": "80", "https": "443"}[e.scheme]
 	host, port, err := net.SplitHostPort(authority)
 	if err != nil {
@@ -56,18 +61,18 @@ func parseEndpoint(url string) (endpoint, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	switch {
 	case host == "":
-		return endpoint{}, errNoHost
+		return errNoHost
 	case usual == "":
-		return endpoint{}, errScheme
+		return errScheme
 	case err != nil || n == 0:
-		return endpoint{}, errPort
+		return errPort
 	}
 	e.host = net.JoinHostPort(host, port)
 	e.authority = e.host
 	if port == usual {
 		e.authority = strings.TrimSuffix(e.host, ":"+port)
 	}
-	return e, nil
+	return nil
 }
 
 func checkEndpoint(value any) error {

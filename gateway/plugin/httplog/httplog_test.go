@@ -45,7 +45,7 @@ func TestEndpoints(t *testing.T) {
 		t.Run(rule.url, func(t *testing.T) {
 			got, err := parseEndpoint(rule.url)
 			got.scheme = ""
-			if got != rule.want || err != rule.err {
+			if err == nil && got != rule.want || err != rule.err {
 				t.Errorf("got %+v, %v, want %+v, %v", got, err, rule.want, rule.err)
 			}
 		})
