@@ -144,7 +144,7 @@ func serve(b testing.TB, db postgres.Addr, environ ...string) *served {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Migrate(b.Context()); err != nil {
+	if _, err := s.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	file := filepath.Join(b.TempDir(), "addresses.json")

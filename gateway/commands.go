@@ -149,22 +149,23 @@ func runMigrate(w io.Writer, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(context.Background(), cfg, newLog(os.Stderr, cfg.Level())); err != nil {
+	done, err := migrate(context.Background(), cfg, newLog(os.Stderr, cfg.Level()))
+	if err != nil {
 		return failure{exitInternal, err}
 	}
-	_, err = fmt.Fprintln(w, "the schema is up to date")
+	_, err = fmt.Fprintln(w, done)
 	return err
 }
 
 // migrate creates the schema or brings it up to date; several nodes may do so at once.
-func migrate(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+func migrate(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Migration, error) {
 	ctx, stop := context.WithTimeout(ctx, migrateTimeout)
 	defer stop()
 	s, err := store.Open(store.Options{
 		Primary: cfg.Postgres, NodeID: cfg.NodeID, Catalog: catalog(cfg, plugins(cfg, nil, nil)), Log: log,
 	})
 	if err != nil {
-		return err
+		return store.Migration{}, err
 	}
 	defer s.Close()
 	return s.Migrate(ctx)

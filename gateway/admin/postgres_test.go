@@ -34,7 +34,8 @@ func newDatabase(t *testing.T) *database {
 			return err
 		}
 		defer s.Close()
-		return s.Migrate(ctx)
+		_, err = s.Migrate(ctx)
+		return err
 	}})
 	if errors.Is(err, postgres.ErrNotFound) {
 		t.Skip(err)

@@ -531,6 +531,19 @@ func TestBounded(t *testing.T) {
 	}
 }
 
+// A client may make up keys as long as a header: they count for what they take.
+func TestLongKeysCountForMore(t *testing.T) {
+	c := New(Options{MaxEntries: 100})
+	defer c.Close()
+	for i := range 1000 {
+		c.Put(fmt.Sprintf("%05000d", i), nil) // 10 entries' worth
+		c.entries.CleanUp()
+	}
+	if n := c.Len(); n < 5 || n > 10 {
+		t.Errorf("%d entries of long keys, want about 10", n)
+	}
+}
+
 func BenchmarkHit(b *testing.B) {
 	c := New(Options{TTL: time.Hour})
 	defer c.Close()

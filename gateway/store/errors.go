@@ -97,14 +97,33 @@ func (t *table) refusal(err error, o entity.Object) error {
 				return dangling(c.field, o[c.field.Name])
 			}
 		}
-	case strings.HasPrefix(pg.Code, "22"), pg.Code == "54000":
-		// a value that passed the schema but cannot be stored: a zero byte, a key too long to index
-		return &Error{
-			Code: codeSchema, Name: "schema violation", Message: "schema violation (" + pg.Message + ")",
-			Fields: map[string]any{"@entity": []any{pg.Message}},
-		}
+	case pg.Code == "54000":
+		return t.unindexable(o)
+	case strings.HasPrefix(pg.Code, "22"): // a value that passed the schema but cannot be stored
+		return violation("@entity", []any{pg.Message}, pg.Message)
 	}
 	return err
+}
+
+const tooLong = "is too long to be indexed"
+
+// unindexable refuses a value that is longer than an index can hold, about 2700 bytes after
+// compression. PostgreSQL's own words tell of pages, and not always which value.
+func (t *table) unindexable(o entity.Object) error {
+	for _, unique := range t.kind.Unique {
+		if field := unique[0]; len(unique) == 1 && len(entity.Value(o, field)) > 2600 {
+			return violation(field, tooLong, field+": "+tooLong)
+		}
+	}
+	text := "a value " + tooLong
+	return violation("@entity", []any{text}, text)
+}
+
+func violation(field string, why any, text string) *Error {
+	return &Error{
+		Code: codeSchema, Name: "schema violation", Message: "schema violation (" + text + ")",
+		Fields: map[string]any{field: why},
+	}
 }
 
 func (t *table) duplicate(pg *pgconn.PgError, o entity.Object) error {

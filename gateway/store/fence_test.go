@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -170,6 +171,28 @@ func TestFence(t *testing.T) {
 
 // A resync forgets positions, which may be of another server; a node that stood behind the fence asks
 // the primary anew.
+// Keys that clients make up behind a replica that stands still leave one fence, not one mark each.
+func TestTheMarksAreBounded(t *testing.T) {
+	f := newFenced(t)
+	f.raise(1500)
+	reading := f.enter("reading", true)
+	for i := range 2*maxMarks + 1 {
+		f.load(strconv.Itoa(i), true, LSN(2000+i))
+	}
+	if n := len(f.fence.keys); n > maxMarks {
+		t.Errorf("%d marks, want at most %d", n, maxMarks)
+	}
+	f.fence.seen(standby(1999)) // the own write is replayed, what was read is not
+	f.load("0", true, 2000)
+	f.load("reading", true, 2000)
+	f.fence.leave(reading, 2000)
+	f.fence.seen(standby(2000 + 2*maxMarks))
+	f.load("0", false, 0)
+	if n := len(f.fence.keys); n > 0 || f.fence.node != 0 {
+		t.Errorf("%d marks and a fence at %d after all was replayed", n, f.fence.node)
+	}
+}
+
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	p := withReplica(t)

@@ -37,7 +37,8 @@ func run(m *testing.M) (code int, err error) {
 			return err
 		}
 		defer s.Close()
-		return s.Migrate(ctx)
+		_, err = s.Migrate(ctx)
+		return err
 	}})
 	if errors.Is(err, postgres.ErrNotFound) {
 		fmt.Println("skipped:", err)

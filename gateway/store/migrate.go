@@ -23,12 +23,38 @@ const (
 // ErrSchema says that the database lacks tables that this program needs.
 var ErrSchema = errors.New("the database schema is not up to date: run `gateway migrate`")
 
+// A Migration is what Migrate did: the schema's version before, 0 where there was none, and after.
+type Migration struct{ From, To int32 }
+
+// String tells it to whoever asked for it.
+func (m Migration) String() string {
+	switch m.From {
+	case m.To:
+		return fmt.Sprintf("the schema was up to date already (version %d)", m.To)
+	case 0:
+		return fmt.Sprintf("the schema was created (version %d)", m.To)
+	}
+	return fmt.Sprintf("the schema was brought from version %d to %d", m.From, m.To)
+}
+
 // Migrate creates the schema or brings it up to date. It may be called again, and by several nodes
 // at once: an advisory lock lets one work while the others wait, until ctx ends.
-func (s *Store) Migrate(ctx context.Context) error {
+func (s *Store) Migrate(ctx context.Context) (Migration, error) {
+	done := Migration{From: schemaVersion, To: schemaVersion}
+	err := s.migrate(ctx, func(version int32, name, _, _ string) {
+		done.From = min(done.From, version-1)
+		s.log.Info("migrating", "version", version, "file", name)
+	})
+	if err != nil {
+		return Migration{}, fmt.Errorf("migrate: %w", err)
+	}
+	return done, nil
+}
+
+func (s *Store) migrate(ctx context.Context, started func(version int32, name, _, _ string)) error {
 	conn, err := s.o.Primary.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -37,22 +63,17 @@ func (s *Store) Migrate(ctx context.Context) error {
 	}()
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	m, err := migrate.NewMigrator(ctx, conn, versionTable)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	if err := m.LoadMigrations(files); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
-	m.OnStart = func(version int32, name, _, _ string) {
-		s.log.Info("migrating", "version", version, "file", name)
-	}
-	if err := m.Migrate(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	return nil
+	m.OnStart = started
+	return m.Migrate(ctx)
 }
 
 func isUndefinedTable(err error) bool {

@@ -60,23 +60,25 @@ func (s *Store) Since(ctx context.Context, c event.Cursor) (event.Batch, error) 
 		c.Deadline = s.o.PollDeadline
 	}
 	b, err := poll(ctx, pool, c)
-	if err != nil {
-		if ctx.Err() == nil && unheard(err) {
-			pool.Reset() // the idle ones are likely to be as dead, and each would cost a poll
-		}
-		return event.Batch{}, err
+	if err == nil {
+		s.fence.seen(b.Server)
+		err = fetch(ctx, pool, c, &b)
 	}
-	s.fence.seen(b.Server)
-	if err := fetch(ctx, pool, c, &b); err != nil {
-		return event.Batch{}, err
+	switch {
+	case err == nil:
+		return b, nil
+	case isUndefinedTable(err):
+		err = fmt.Errorf("%w: %w", ErrSchema, err)
+	case ctx.Err() == nil && unheard(err):
+		pool.Reset() // the idle ones are likely to be as dead, and each would cost a poll
 	}
-	return b, nil
+	return event.Batch{}, err
 }
 
 // unheard says that the server did not answer at all, not even with a refusal.
 func unheard(err error) bool {
 	var pg *pgconn.PgError
-	return !errors.As(err, &pg)
+	return err != nil && !errors.As(err, &pg)
 }
 
 // polled is the server that serves this node's polls, and its loads where no fence stands.

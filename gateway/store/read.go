@@ -217,14 +217,24 @@ func (s *Store) load(ctx context.Context, key string, read func(ctx context.Cont
 }
 
 // reading runs read, and once more when a connection turned out to be dead: after an outage the pool
-// is full of these.
+// is full of these. Where one gave no sign until the time was up, only others profit.
 func reading(ctx context.Context, pool *pgxpool.Pool, read func(ctx context.Context, pool *pgxpool.Pool) error) error {
 	err := read(ctx, pool)
+	if silent(ctx, err) {
+		pool.Reset()
+		return err
+	}
 	if ctx.Err() != nil || !dead(err) {
 		return err
 	}
 	pool.Reset()
 	return read(ctx, pool)
+}
+
+// silent says that the time was up before the server said anything: the connections of this one's age
+// are likely to be as dead, and each would cost somebody as long. Who went away has learned nothing.
+func silent(ctx context.Context, err error) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) && unheard(err)
 }
 
 // dead says that an open connection broke; one that could not be opened is no such thing.

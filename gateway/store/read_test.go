@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tidemark/gateway/entity"
+	"tidemark/gateway/event"
 )
 
 func TestListsArePagedInTheOrderOfIDs(t *testing.T) {
@@ -241,5 +243,52 @@ func TestDeadConnectionsAreNotTheCallersBusiness(t *testing.T) {
 		if err := use(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// What died in the pool without a sign costs one caller his time, not each of those who come after, and
+// the node's stop no more than that.
+func TestSilentConnectionsCostOneTimeout(t *testing.T) {
+	t.Parallel()
+	p := primary(t)
+	k := catalog().Kind("services")
+	by := entity.Key{Field: "name", Value: "x"}
+	for what, use := range map[string]func(s *Store) error{
+		"poll":     func(s *Store) error { _, err := s.Since(t.Context(), event.Cursor{}); return err },
+		"get":      func(s *Store) error { _, err := s.Get(t.Context(), k, by); return err },
+		"load":     func(s *Store) error { _, err := s.Load(t.Context(), k, by, "x"); return err },
+		"snapshot": func(s *Store) error { _, err := s.Snapshot(t.Context()); return err },
+		"delete":   func(s *Store) error { _, err := s.Delete(t.Context(), k, by); return err },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			wire := newWire(t, p.Primary().HostPort())
+			s := node(t, p, func(o *Options) { o.Primary.Port, o.Primary.Timeout = wire.port(), time.Second })
+			if err := use(s); err != nil && !errors.Is(err, ErrNotFound) {
+				t.Fatal(err)
+			}
+			var held []*pgxpool.Conn
+			for range 8 {
+				c, err := s.primary.Acquire(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				held = append(held, c)
+			}
+			for _, c := range held {
+				c.Release()
+			}
+			wire.silence()
+			if err := use(s); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("first: %v, want that the time was up", err)
+			}
+			if err := use(s); err != nil && !errors.Is(err, ErrNotFound) {
+				t.Errorf("second: %v", err)
+			}
+			began := time.Now()
+			if s.Close(); time.Since(began) > 5*time.Second {
+				t.Errorf("close took %v", time.Since(began))
+			}
+		})
 	}
 }

@@ -209,7 +209,10 @@ func (v Server) config() (*pgxpool.Config, error) {
 	}
 	c.ConnConfig.Password = v.Password
 	c.ConnConfig.ConnectTimeout = timeout
-	c.ConnConfig.DialFunc = (&net.Dialer{Timeout: timeout}).DialContext
+	c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, network, address)
+		return hurried{conn, timeout}, err
+	}
 	c.MaxConns = v.MaxConns
 	if c.MaxConns <= 0 {
 		c.MaxConns = 16
@@ -217,6 +220,21 @@ func (v Server) config() (*pgxpool.Config, error) {
 	c.MinConns, c.MinIdleConns = 0, 0
 	c.PingTimeout = timeout / 2
 	return c, nil
+}
+
+// A hurried connection takes no deadline further away than longest. pgx gives a connection that it has
+// given up 15 s to say goodbye, for which the node's stop would wait.
+type hurried struct {
+	net.Conn
+	longest time.Duration
+}
+
+// SetDeadline is what pgx calls when it closes a connection, and to interrupt what goes on on it.
+func (h hurried) SetDeadline(t time.Time) error {
+	if latest := time.Now().Add(h.longest); t.After(latest) {
+		t = latest
+	}
+	return h.Conn.SetDeadline(t)
 }
 
 func (v Server) pool() (*pgxpool.Pool, error) {

@@ -43,6 +43,9 @@ func (s *Store) write(ctx context.Context, verb string, k *entity.Kind, work fun
 			break
 		}
 	}
+	if silent(bounded, err) {
+		s.primary.Reset()
+	}
 	var refused *Error
 	switch {
 	case err == nil:

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +19,7 @@ import (
 
 	"tidemark/fixtures/postgres"
 	"tidemark/gateway/entity"
+	"tidemark/gateway/event"
 	"tidemark/gateway/schema"
 )
 
@@ -91,21 +94,40 @@ func TestMigrationsRunOnceHoweverManyStartThem(t *testing.T) {
 		t.Errorf("ready without a schema: %v", err)
 	}
 	var all sync.WaitGroup
-	problems := make([]error, 4)
+	problems, did := make([]error, 4), make([]string, 4)
 	for i := range problems {
 		all.Go(func() {
-			problems[i] = errors.Join(s.Migrate(t.Context()), s.Migrate(t.Context()))
+			first, err := s.Migrate(t.Context())
+			again, errAgain := s.Migrate(t.Context())
+			problems[i] = errors.Join(err, errAgain)
+			did[i] = first.String()
+			if again.From != schemaVersion || again.To != schemaVersion {
+				t.Errorf("the second time: %s", again)
+			}
 		})
 	}
 	all.Wait()
 	if err := errors.Join(problems...); err != nil {
 		t.Fatal(err)
 	}
+	slices.Sort(did)
+	already := "the schema was up to date already (version 2)"
+	if want := []string{"the schema was created (version 2)", already, already, already}; !slices.Equal(did, want) {
+		t.Errorf("at once: %q", did)
+	}
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("ready with the schema: %v", err)
 	}
 	if n := count(t, p, "workspaces"); n != "1" {
 		t.Errorf("%s workspaces", n)
+	}
+	do(t, p, "UPDATE schema_version SET version = 1")
+	do(t, p, "DROP TABLE cluster_events, cluster_event_deletions; DROP FUNCTION cluster_events_deleted, cluster_events_truncated")
+	if _, err := s.Since(t.Context(), event.Cursor{}); !errors.Is(err, ErrSchema) {
+		t.Errorf("poll with half a schema: %v", err)
+	}
+	if m, err := s.Migrate(t.Context()); err != nil || m.String() != "the schema was brought from version 1 to 2" {
+		t.Errorf("%s, %v", m, err)
 	}
 }
 
@@ -320,6 +342,8 @@ func TestRefusalsSpeakTheAdminAPI(t *testing.T) {
 		{"change nothing by id", change(entity.Key{Field: "id", Value: nobody}, nil), 6, `could not find the entity with primary key '{id="` + nobody + `"}'`, "map[id:" + nobody + "]"},
 		{"change nothing by name", change(entity.Key{Field: "name", Value: "x"}, nil), 6, `could not find the entity with '{name="x"}'`, "map[name:x]"},
 		{"a zero byte as name", change(entity.Key{Field: "name", Value: "a\x00b"}, nil), 6, `could not find the entity with '{name="` + "a\x00b" + `"}'`, "map[name:a\x00b]"},
+		{"a name too long for its index", create("services", entity.Object{"name": noise(1500), "host": "h"}), 2, "schema violation (name: is too long to be indexed)", "map[name:is too long to be indexed]"},
+		{"a name too long for a page", create("services", entity.Object{"name": noise(8000), "host": "h"}), 2, "schema violation (name: is too long to be indexed)", "map[name:is too long to be indexed]"},
 		{"delete a service in use", func() error {
 			_, err := s.Delete(ctx, s.o.Catalog.Kind("services"), byID(service))
 			return err
@@ -340,6 +364,13 @@ func TestRefusalsSpeakTheAdminAPI(t *testing.T) {
 	if n := count(t, p, "plugins"); n != "1" {
 		t.Errorf("%s plugins left: a refused deletion must take nothing along", n)
 	}
+}
+
+// noise is text of 2n characters that no compression makes fit into less than n bytes.
+func noise(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
 }
 
 // k1→k2 and k1→k3 at once: the second one sees the first one's key and tells of it.
@@ -749,6 +780,7 @@ type wire struct {
 	isCut bool
 	until string // after this text nothing comes back
 	open  []net.Conn
+	quiet chan struct{} // closed: what was open by then is silent for ever
 }
 
 func newWire(t *testing.T, upstream string) *wire {
@@ -757,7 +789,7 @@ func newWire(t *testing.T, upstream string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{listener: l, upstream: upstream}
+	w := &wire{listener: l, upstream: upstream, quiet: make(chan struct{})}
 	w.all.Go(w.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -784,6 +816,14 @@ func (w *wire) heal() {
 	w.isCut = false
 }
 
+// silence leaves every open connection open and carries nothing more on it; new ones work.
+func (w *wire) silence() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.quiet)
+	w.quiet = make(chan struct{})
+}
+
 func (w *wire) muteAfter(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -807,19 +847,23 @@ func (w *wire) accept() {
 			continue
 		}
 		w.open = append(w.open, client, server)
+		quiet, mute := w.quiet, make(chan struct{})
 		w.mu.Unlock()
-		mute := make(chan struct{})
-		w.all.Go(func() { w.carry(server, client, func(b []byte) bool { w.watch(b, mute); return true }) })
 		w.all.Go(func() {
-			w.carry(client, server, func([]byte) bool {
-				select {
-				case <-mute:
-					return false
-				default:
-					return true
-				}
-			})
+			w.carry(server, client, func(b []byte) bool { w.watch(b, mute); return !closed(quiet) })
 		})
+		w.all.Go(func() {
+			w.carry(client, server, func([]byte) bool { return !closed(mute) && !closed(quiet) })
+		})
+	}
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
