@@ -46,6 +46,8 @@ type Results struct {
 	Waiting     Millis           `json:"waiting_ms"`
 	LowerBound  Millis           `json:"lower_bound_ms"`
 	Cells       int              `json:"cells"`
+	HeldBack    *HeldBack        `json:"held_back,omitempty"`
+	Busy        *Busy            `json:"busy,omitempty"`
 	Verdict     Verdict          `json:"verdict"`
 	Exit        int              `json:"exit"`
 	Reason      string           `json:"reason,omitempty"` // why the harness broke or the run stopped
@@ -54,6 +56,20 @@ type Results struct {
 	Statements  []Statement      `json:"statements"`
 	Propagation *Distribution    `json:"propagation,omitempty"`
 	Proof       *Proof           `json:"proof,omitempty"`
+}
+
+// HeldBack says that scenarios started later than they could have, since this machine was too busy.
+type HeldBack struct {
+	Starts int `json:"starts"`  // that waited
+	AtOnce int `json:"at_once"` // the fewest that ran meanwhile
+}
+
+// Busy says that scenarios could not be judged, and that this machine was too busy while they ran.
+type Busy struct {
+	Scenarios int     `json:"scenarios"`
+	Load      float64 `json:"load"` // of the last minute; 0: not known
+	Cores     int     `json:"cores"`
+	TryCells  int     `json:"try_cells"`
 }
 
 // Suite names what judged.

@@ -96,12 +96,12 @@ func TestAFailureSaysAllThatAReaderNeeds(t *testing.T) {
 	terminal.Begin(&Results{Statements: []Statement{{ID: "CLU-22", Text: "It is seen in time"}}}, 1)
 	terminal.Finish(Scenario{
 		ID: "a/b", URI: "features/a.feature", Line: 7, Verdict: Fail, Reason: "x", Duration: 1200 * ms, Replay: "tidemark run --scenario 'a/b'",
-		Logs: []string{"logs/a.b.1/node1.log"}, Propagation: []Propagation{{Node: 1, MS: 3 * ms}, {Node: 2, MS: 412 * ms}},
+		Logs: []string{"logs/a.b.1/node1.log"}, History: "history/a.b.1.ndjson", Propagation: []Propagation{{Node: 1, MS: 3 * ms}, {Node: 2, MS: 412 * ms}},
 		Failure: &Failure{Step: "Then it is seen", Statement: "CLU-22", Expected: "the new state", Actual: "the old one", Node: 2, Request: "GET /dogs", MSSinceChange: 1100 * ms, Polls: 2.2},
 	})
 	for _, want := range []string{
 		"fail", "1.20 s  a/b  node 1 3 ms · node 2 412 ms", "CLU-22  It is seen in time", "Expected  the new state", "Actual    the old one",
-		"node 2  GET /dogs", "1.10 s after the change, 2.2 polls", "features/a.feature:7", "logs/a.b.1", "tidemark run --scenario 'a/b'",
+		"node 2  GET /dogs", "1.10 s after the change, 2.2 polls", "features/a.feature:7", "logs/a.b.1", "history/a.b.1.ndjson", "tidemark run --scenario 'a/b'",
 	} {
 		if !strings.Contains(screen.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, screen.String())
@@ -171,5 +171,77 @@ func TestTheLastSentenceSaysWhichKindOfEnd(t *testing.T) {
 		if !strings.HasPrefix(got, want) || !strings.Contains(got, "3 pass") || !strings.HasSuffix(got, fmt.Sprintf("exit %d; report in runs/1", exit)) {
 			t.Errorf("exit %d: %q", exit, got)
 		}
+	}
+}
+
+func TestAReasonIsToldOnce(t *testing.T) {
+	rules := map[string]struct {
+		scenario Scenario
+		want     int
+	}{
+		"unknown":              {Scenario{Verdict: Unknown, Reason: "it ran late"}, 1},
+		"unknown, with a find": {Scenario{Verdict: Unknown, Reason: "it ran late", Failure: &Failure{Expected: "x"}}, 1},
+		"unsupported":          {Scenario{Verdict: Unsupported, Reason: "it ran late"}, 1},
+		"expected":             {Scenario{Verdict: ExpectedFail, Reason: "it ran late"}, 1},
+		"pass":                 {Scenario{Verdict: Pass}, 0},
+	}
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) {
+			var screen strings.Builder
+			terminal := Terminal{W: &screen}
+			terminal.Finish(rule.scenario)
+			if n := strings.Count(screen.String(), "it ran late"); n != rule.want {
+				t.Errorf("told %d times, want %d: %q", n, rule.want, screen.String())
+			}
+		})
+	}
+}
+
+func TestOneSetupErrorOfAllIsToldOnce(t *testing.T) {
+	r := &Results{Exit: 2}
+	for i := range 9 {
+		r.Scenarios = append(r.Scenarios, Scenario{ID: fmt.Sprintf("a/%d", i), Verdict: SetupError, Reason: "no PostgreSQL"})
+	}
+	for name, terminal := range map[string]Terminal{"terminal": {}, "quiet": {Quiet: true}, "verbose": {Verbose: true}} {
+		t.Run(name, func(t *testing.T) {
+			var screen strings.Builder
+			terminal.W = &screen
+			for _, s := range r.Scenarios {
+				terminal.Finish(s)
+			}
+			if n := strings.Count(screen.String(), "no PostgreSQL"); n != 1 {
+				t.Errorf("told %d times: %q", n, screen.String())
+			}
+			terminal.End(r, "")
+			if lines := strings.Count(screen.String(), "a/3"); lines > 1 || !terminal.Quiet && !strings.Contains(screen.String(), "and 8 more, for the same reason") {
+				t.Errorf("got %q", screen.String())
+			}
+		})
+	}
+}
+
+func TestRounded(t *testing.T) {
+	rules := map[string]string{
+		"still for 1.234567891s inside": "still for 1.235s inside",
+		"took 412.345678ms, not 98.7µs": "took 412ms, not 0s",
+		"after 2m3.000400005s":          "after 2m3s",
+		"within 0.5s, or 5s, or 1.25s":  "within 0.5s, or 5s, or 1.25s",
+		"node 127.0.0.1:8000 PG13.2":    "node 127.0.0.1:8000 PG13.2",
+	}
+	for text, want := range rules {
+		if got := Rounded(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWhatWasHeldBackIsShown(t *testing.T) {
+	got := strings.Join(figures(&Results{Cells: 16, HeldBack: &HeldBack{Starts: 12, AtOnce: 5}}), "\n")
+	if want := "held back    12 starts waited for this machine; 5 ran at once at the least, of 16 cells"; !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	idle := tooBusy(&Results{Cells: 1, Busy: &Busy{Scenarios: 1, Cores: 2, TryCells: 1}})
+	if want := "(2 cores): try again when it is idle"; !strings.Contains(idle, want) {
+		t.Errorf("got %q, want %q", idle, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type Terminal struct {
 	total   int
 	done    int
 	running []string
+	setup   map[string]int // reasons of setup-errors, and how many scenarios had each
 }
 
 // IsTerminal says whether the file is one that a person looks at.
@@ -60,10 +62,15 @@ func (t *Terminal) Finish(s Scenario) {
 	if s.Verdict != Unsupported {
 		t.done += len(s.Runs)
 	}
+	again := t.again(s)
+	if again && !t.Verbose {
+		t.progress()
+		return
+	}
 	if !t.Quiet || red(s.Verdict) {
 		t.clear()
 		fmt.Fprintln(t.W, t.paint(s.Verdict, fmt.Sprintf("%-15s", s.Verdict))+" "+line(s))
-		if red(s.Verdict) || t.Verbose {
+		if !again && (red(s.Verdict) || t.Verbose) {
 			for _, l := range explain(s, t.texts) {
 				fmt.Fprintln(t.W, "    "+l)
 			}
@@ -77,6 +84,18 @@ func (t *Terminal) Finish(s Scenario) {
 	t.progress()
 }
 
+// again counts a setup-error, and says whether another scenario has told its reason.
+func (t *Terminal) again(s Scenario) bool {
+	if s.Verdict != SetupError {
+		return false
+	}
+	if t.setup == nil {
+		t.setup = map[string]int{}
+	}
+	t.setup[s.Reason]++
+	return t.setup[s.Reason] > 1
+}
+
 // End writes what stands below the scenarios: the slowest five, the figures, the red ones once more and
 // the last sentence.
 func (t *Terminal) End(r *Results, folder string) {
@@ -85,13 +104,47 @@ func (t *Terminal) End(r *Results, folder string) {
 		for _, l := range figures(r) {
 			fmt.Fprintln(t.W, l)
 		}
-		for _, s := range r.Scenarios { // again, where many lines have gone by
-			if red(s.Verdict) {
-				fmt.Fprintln(t.W, t.paint(s.Verdict, fmt.Sprintf("%-12s", s.Verdict))+" "+s.ID)
-			}
-		}
+		t.reds(r)
+	}
+	if r.Busy != nil {
+		fmt.Fprintln(t.W, tooBusy(r))
 	}
 	fmt.Fprintln(t.W, t.paint(r.Verdict, Closing(r, folder)))
+}
+
+// reds names the red ones again, where many lines have gone by; those of one setup-error are counted.
+func (t *Terminal) reds(r *Results) {
+	setup := map[string]int{}
+	for _, s := range r.Scenarios {
+		if s.Verdict == SetupError {
+			setup[s.Reason]++
+		}
+	}
+	for _, s := range r.Scenarios {
+		more := ""
+		switch n := setup[s.Reason]; {
+		case !red(s.Verdict), s.Verdict == SetupError && n == 0: // counted with the first
+			continue
+		case s.Verdict == SetupError && n > 1:
+			more = fmt.Sprintf(" and %d more, for the same reason", n-1)
+			setup[s.Reason] = 0
+		}
+		fmt.Fprintln(t.W, t.paint(s.Verdict, fmt.Sprintf("%-12s", s.Verdict))+" "+s.ID+more)
+	}
+}
+
+// tooBusy says that what could not be judged may be this machine's doing, and what to try.
+func tooBusy(r *Results) string {
+	b := r.Busy
+	load := ""
+	if b.Load > 0 {
+		load = fmt.Sprintf("load %.1f on ", b.Load)
+	}
+	advice := fmt.Sprintf("try --cells %d", b.TryCells)
+	if b.TryCells >= r.Cells {
+		advice = "try again when it is idle"
+	}
+	return fmt.Sprintf("this machine was too busy for %d of those that are unknown (%s%d cores): %s", b.Scenarios, load, b.Cores, advice)
 }
 
 func (t *Terminal) progress() {
@@ -180,7 +233,7 @@ func line(s Scenario) string {
 	if columns := nodeColumns(s); columns != "" {
 		text += "  " + columns
 	}
-	if s.Reason != "" && s.Verdict != Fail && s.Verdict != NotRun {
+	if s.Reason != "" && !red(s.Verdict) && s.Verdict != NotRun {
 		text += "  (" + firstLine(s.Reason) + ")"
 	}
 	return text
@@ -223,7 +276,8 @@ func explain(s Scenario, texts map[string]string) []string {
 		if f.MSSinceChange != 0 {
 			add("when", fmt.Sprintf("%s after the change, %.1f polls", short(f.MSSinceChange), f.Polls))
 		}
-	} else if red(s.Verdict) {
+	}
+	if red(s.Verdict) && (s.Failure == nil || s.Verdict != Fail) {
 		add("why", s.Reason)
 	}
 	if red(s.Verdict) {
@@ -231,6 +285,7 @@ func explain(s Scenario, texts map[string]string) []string {
 		if len(s.Logs) > 0 {
 			add("logs", filepath.Dir(s.Logs[0]))
 		}
+		add("history", s.History)
 		add("again", s.Replay)
 	}
 	return lines
@@ -273,6 +328,9 @@ func figures(r *Results) []string {
 	}
 	if r.Duration > 0 && r.LowerBound > 0 {
 		lines = append(lines, fmt.Sprintf("time         %s, %.1f × the lower bound of %s", short(r.Duration), float64(r.Duration)/float64(r.LowerBound), short(r.LowerBound)))
+	}
+	if h := r.HeldBack; h != nil {
+		lines = append(lines, fmt.Sprintf("held back    %d starts waited for this machine; %d ran at once at the least, of %d cells", h.Starts, h.AtOnce, r.Cells))
 	}
 	return lines
 }
@@ -347,4 +405,17 @@ func short(m Millis) string {
 func firstLine(text string) string {
 	first, _, _ := strings.Cut(text, "\n")
 	return first
+}
+
+var fine = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d{4,}s|\.\d+ms|(?:\.\d+)?µs)`)
+
+// Rounded rounds the durations within a text to milliseconds: nobody reads nanoseconds.
+func Rounded(text string) string {
+	return fine.ReplaceAllStringFunc(text, func(match string) string {
+		d, err := time.ParseDuration(match)
+		if err != nil {
+			return match
+		}
+		return d.Round(time.Millisecond).String()
+	})
 }
