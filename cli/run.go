@@ -64,7 +64,7 @@ func (a *app) runCommand() *cobra.Command {
 	flags.BoolVar(&f.failFast, "fail-fast", false, "start no further scenario after the first that fails")
 	flags.StringSliceVar(&f.defects, "defect", nil, "break the reference in this way, by `NAME`")
 	flags.StringArrayVar(&f.set, "set", nil, "node setting `KEY=VALUE`; a scenario's own sentences win")
-	flags.BoolVar(&f.keep, "keep", false, "leave the cluster of the first failure up until Ctrl-C")
+	flags.BoolVar(&f.keep, "keep", false, "leave the cluster of the first failure up until Ctrl-C, and say how to reach it")
 	return c
 }
 
@@ -156,11 +156,11 @@ func (a *app) options(f runFlags, observer suite.Observer) (suite.Options, error
 
 // keep tells where the cluster of a failure is and waits until the run is stopped.
 func (a *app) keep(ctx context.Context, k suite.Kept) {
-	fmt.Fprintf(a.err, "\nkept: %s failed, and its cluster is up until Ctrl-C\n", k.Scenario)
+	fmt.Fprintf(a.err, "\nkept: the cluster of %s is up until Ctrl-C\n", k.Scenario)
 	for _, address := range k.Addresses {
 		fmt.Fprintln(a.err, "  "+address)
 	}
-	fmt.Fprintf(a.err, "  logs    %s\n", k.Logs)
+	fmt.Fprintf(a.err, "  logs      %s\n", nearby(k.Logs))
 	<-ctx.Done()
 }
 

@@ -1,14 +1,13 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"github.com/cucumber/godog"
 
 	"tidemark/cluster"
-	"tidemark/history"
 	"tidemark/steps"
 	"tidemark/target"
 )
@@ -34,7 +32,10 @@ type Play struct {
 	Seed     uint64
 	Dir      string // for logs; exists
 	Settings map[string]string
-	Keep     func(addresses []string) // called while the cluster of a failure is still up; may be nil
+
+	// Keep is called with what the play came to so far while the cluster of a failure is still up, and
+	// with how to reach what runs in it, a line each. It may be nil.
+	Keep func(soFar Played, addresses []string)
 }
 
 // Played is what a performance came to.
@@ -42,7 +43,7 @@ type Played struct {
 	steps.Outcome
 	Cell     int
 	Began    time.Time
-	Duration time.Duration // without the wait for a cell
+	Duration time.Duration // without the wait for a cell, and for the end of one that is kept
 }
 
 // LabOptions say what is played on.
@@ -94,8 +95,12 @@ func (l *localLab) Play(ctx context.Context, s Scenario, p Play) (played Played)
 		Cell: cell, Target: l.target, Settings: p.Settings, Seed: p.Seed, Dir: p.Dir, Fixtures: l.fixtures, Logger: l.log,
 	})
 	godogErr := say(ctx, s, world)
+	waited := time.Duration(0)
 	if godogErr != nil && p.Keep != nil {
-		p.Keep(addresses(world.Outcome().History))
+		played.Outcome, played.Duration = world.Outcome(), time.Since(played.Began)
+		played.Err = cmp.Or(played.Err, godogErr)
+		p.Keep(played, addresses(world.Cluster, l.target))
+		waited = time.Since(played.Began) - played.Duration
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
 	defer cancel()
@@ -104,27 +109,45 @@ func (l *localLab) Play(ctx context.Context, s Scenario, p Play) (played Played)
 	if played.Err == nil {
 		played.Err = godogErr
 	}
-	played.Duration = time.Since(played.Began)
+	played.Duration = time.Since(played.Began) - waited
 	if err := cell.Release(end); err != nil {
 		l.log.Warn("cell is not clean", "cell", played.Cell, "scenario", s.ID, "error", err)
 	}
 	return played
 }
 
-// addresses are those at which nodes were asked, as the history has them: node 1 http://127.0.0.1:8000.
-func addresses(h *history.History) []string {
-	if h == nil {
+// addresses tells how to reach the nodes, through the wires that scenarios use as well, and past them
+// the database.
+func addresses(c *cluster.Cluster, t *target.Target) (lines []string) {
+	if c == nil {
 		return nil
 	}
-	var all []string
-	for _, e := range h.Entries() {
-		_, rest, _ := strings.Cut(e.Request, " ")
-		if at, err := url.Parse(rest); err == nil && at.Host != "" && e.Node > 0 {
-			all = append(all, fmt.Sprintf("node %d  %s://%s (%s)", e.Node, at.Scheme, at.Host, e.Kind))
+	database := ""
+	for _, n := range c.Nodes() {
+		if !n.Running() {
+			lines = append(lines, fmt.Sprintf("node %d    does not run", n.Number()))
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("node %d    proxy %s  admin %s  status %s", n.Number(), n.ProxyURL(), n.AdminURL(), n.StatusURL()))
+		database = cmp.Or(database, psql(n.Env(), t))
+	}
+	if database != "" {
+		lines = append(lines, "database  "+database)
+	}
+	return lines
+}
+
+// psql is the command that opens the database of a node, as the node's environment has it.
+func psql(env []string, t *target.Target) string {
+	line := "psql"
+	for _, option := range [][2]string{{"-h", "pg_host"}, {"-p", "pg_port"}, {"-U", "pg_user"}, {"-d", "pg_database"}} {
+		for _, pair := range env {
+			if name, value, _ := strings.Cut(pair, "="); name == t.Start.Env[option[1]] {
+				line += " " + option[0] + " " + value
+			}
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return line
 }
 
 // setUp says of any error that the target could not be brought up.

@@ -30,7 +30,7 @@ func (r *run) results() *report.Results {
 	}
 	var selected []report.Verdict
 	verdicts := map[string]report.Verdict{}
-	harness := r.broken != nil
+	harness, late := r.broken != nil, 0
 	for _, s := range r.all {
 		scenario := r.scenario(s)
 		out.Scenarios = append(out.Scenarios, scenario)
@@ -39,6 +39,9 @@ func (r *run) results() *report.Results {
 		verdicts[s.ID] = scenario.Verdict
 		if records, chosen := r.records[s.ID]; chosen {
 			selected = append(selected, scenario.Verdict)
+			if scenario.Verdict == report.Unknown && slices.ContainsFunc(records, func(rec record) bool { return rec.late }) {
+				late++
+			}
 			harness = harness || slices.ContainsFunc(records, func(rec record) bool { return rec.Harness })
 		}
 	}
@@ -46,6 +49,10 @@ func (r *run) results() *report.Results {
 	out.Verdict = runVerdict(out.Exit)
 	if err := errors.Join(r.broken, r.stopped); err != nil {
 		out.Reason = err.Error()
+	}
+	out.Busy = busy(late, r.o.Cells)
+	if r.pressure != nil {
+		out.HeldBack = r.pressure.heldBack()
 	}
 	out.Statements = statements(r.statements, r.all, verdicts)
 	out.Propagation = report.Distribute(out.Scenarios)

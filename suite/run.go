@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tidemark/cluster"
+	"tidemark/history"
 	"tidemark/report"
 	"tidemark/steps"
 	"tidemark/target"
@@ -41,7 +42,7 @@ type Options struct {
 	Out      string            // folder in which the run makes its own
 
 	Observer Observer
-	Keep     func(ctx context.Context, k Kept) // called at the first failure, before its cluster is taken down; may be nil
+	Keep     func(ctx context.Context, k Kept) // called at the first failure, once nothing else runs and before its cluster is taken down; may be nil
 	Log      *slog.Logger
 	Open     func(ctx context.Context, o LabOptions) (Lab, error) // OpenLab unless given
 }
@@ -53,7 +54,7 @@ type Observer interface {
 	Finish(s report.Scenario)
 }
 
-// Kept is a cluster that is left up: where its nodes were asked, and where their logs lie.
+// Kept is a cluster that is left up: how to reach what runs in it, a line each, and where its logs lie.
 type Kept struct {
 	Scenario  string
 	Addresses []string
@@ -92,8 +93,11 @@ func (r *run) perform(ctx context.Context) *report.Results {
 			r.o.Observer.Finish(r.scenario(s))
 		}
 	}
+	var stop func()
+	r.pressure, stop = watch()
+	defer stop()
 	r.broken = r.play(ctx)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !r.waited {
 		r.stopped = context.Cause(ctx)
 	}
 	return r.results()
@@ -110,10 +114,13 @@ type run struct {
 	folder     string
 	nodes      int
 	settings   target.Settings
+	pressure   *pressure
 
 	mu       sync.Mutex
 	records  map[string][]record // by scenario
+	running  int
 	kept     bool
+	waited   bool  // all had ended, and a kept cluster was waited for: the end of that is no stop
 	halted   bool  // no further scenario starts
 	stopped  error // the caller, or the time limit, ended the run
 	broken   error // the harness did
@@ -134,6 +141,8 @@ type record struct {
 	played Played
 	files  []string
 	trace  string
+	told   report.Verdict // to the observer, while its cluster was kept
+	late   bool           // it could not be judged, and this machine was too busy while it ran
 }
 
 func newRun(o Options) (*run, error) {
@@ -240,28 +249,40 @@ func (r *run) cannotStart(err error) error {
 	return nil
 }
 
-// playAll plays the queue in its order, so many at once, until it is empty or the run is stopped.
+// playAll plays the queue in its order, so many at once, or fewer while this machine is too busy, until
+// it is empty or the run is stopped.
 func (r *run) playAll(ctx context.Context, lab Lab, queue []play, atOnce int) {
-	next := make(chan play)
-	var workers sync.WaitGroup
-	for range min(atOnce, len(queue)) {
-		workers.Go(func() {
-			for p := range next {
-				r.one(ctx, lab, p)
-			}
-		})
-	}
+	free := make(chan struct{}, atOnce)
+	var players sync.WaitGroup
+	defer players.Wait()
 	for _, p := range queue {
-		if r.ended() {
-			break
-		}
 		select {
-		case next <- p:
+		case free <- struct{}{}:
 		case <-ctx.Done():
 		}
+		r.pressure.admit(ctx, r.nowRunning)
+		if r.ended() || ctx.Err() != nil {
+			return
+		}
+		r.count(+1)
+		players.Go(func() {
+			defer func() { <-free }()
+			defer r.count(-1)
+			r.one(ctx, lab, p)
+		})
 	}
-	close(next)
-	workers.Wait()
+}
+
+func (r *run) count(more int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running += more
+}
+
+func (r *run) nowRunning() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running
 }
 
 func (r *run) ended() bool {
@@ -272,9 +293,6 @@ func (r *run) ended() bool {
 
 // one plays one scenario once and keeps what it left.
 func (r *run) one(ctx context.Context, lab Lab, p play) {
-	if r.ended() || ctx.Err() != nil {
-		return
-	}
 	r.mu.Lock()
 	r.o.Observer.Start(p.scenario.ID)
 	r.mu.Unlock()
@@ -292,21 +310,23 @@ func (r *run) playOnce(ctx context.Context, lab Lab, p play, name, dir string) r
 	limited, cancel := context.WithTimeoutCause(ctx, playLimit, fmt.Errorf("the scenario took longer than %s", playLimit))
 	defer cancel()
 	how := Play{Seed: seedOf(r.o.Seed, p.scenario.ID, p.n), Dir: dir, Settings: r.o.Set}
-	kept := false
+	rec := record{n: p.n}
 	if r.o.Keep != nil {
-		how.Keep = func(addresses []string) { kept = r.keep(ctx, Kept{p.scenario.ID, addresses, dir}) }
+		how.Keep = func(soFar Played, addresses []string) {
+			rec.told = r.keep(ctx, p, soFar, Kept{p.scenario.ID, addresses, dir})
+		}
 	}
-	played := lab.Play(limited, p.scenario, how)
-	rec := record{n: p.n, played: played}
-	if ctx.Err() != nil && !kept {
+	rec.played = lab.Play(limited, p.scenario, how)
+	if ctx.Err() != nil && rec.told == "" {
 		rec.Judgment = Judgment{Verdict: report.NotRun, Reason: "stopped while it ran: " + context.Cause(ctx).Error()}
 	} else {
-		rec.Judgment = Judge(played.Outcome, r.o.Target.Expectation(p.scenario.ID), time.Now())
+		rec.Judgment = r.judge(p, rec.played.Outcome)
 	}
+	rec.late = rec.Verdict == report.Unknown && r.pressure.within(rec.played.Began, time.Now(), starved)
 	red := !slices.Contains([]report.Verdict{report.Pass, report.Unsupported, report.NotRun}, rec.Verdict)
 	var err error
-	if rec.files, err = report.KeepLogs(r.folder, dir, played.Logs, red); err == nil && played.History != nil {
-		rec.trace, err = report.KeepHistory(r.folder, name, played.History)
+	if rec.files, err = report.KeepLogs(r.folder, dir, rec.played.Logs, red); err == nil && rec.played.History != nil {
+		rec.trace, err = report.KeepHistory(r.folder, name, rec.played.History)
 	}
 	if err != nil {
 		r.o.Log.Warn("something of the scenario is not kept", "scenario", p.scenario.ID, "error", err)
@@ -314,16 +334,47 @@ func (r *run) playOnce(ctx context.Context, lab Lab, p play, name, dir string) r
 	return rec
 }
 
-// keep calls back for the first failure only, lets no further scenario start, and says whether it did.
-func (r *run) keep(ctx context.Context, k Kept) bool {
+func (r *run) judge(p play, o steps.Outcome) Judgment {
+	j := Judge(o, r.o.Target.Expectation(p.scenario.ID), time.Now())
+	j.Reason = report.Rounded(j.Reason)
+	return j
+}
+
+// keep leaves the cluster of the first failure up: no further scenario starts, those that run are waited
+// for, the failure is told, and then the caller is called. It returns the verdict that
+// was told; none where nothing was kept.
+func (r *run) keep(ctx context.Context, p play, soFar Played, k Kept) report.Verdict {
+	rec := record{n: p.n, Judgment: r.judge(p, soFar.Outcome), played: soFar}
 	r.mu.Lock()
-	first := !r.kept
-	r.kept, r.halted = true, true
+	first := !r.kept && slices.Contains([]report.Verdict{report.Fail, report.Unknown}, rec.Verdict)
+	r.kept, r.halted = r.kept || first, r.halted || first
 	r.mu.Unlock()
-	if first {
-		r.o.Keep(ctx, k)
+	if !first || !r.alone(ctx) {
+		return ""
 	}
-	return first
+	r.mu.Lock()
+	before := r.records[p.scenario.ID]
+	r.records[p.scenario.ID] = append(slices.Clone(before), rec)
+	r.o.Observer.Finish(r.scenario(p.scenario))
+	r.records[p.scenario.ID] = before
+	r.waited = true
+	r.mu.Unlock()
+	r.o.Keep(ctx, k)
+	return rec.Verdict
+}
+
+// alone waits until only one scenario runs, and says whether that came to be before ctx ended.
+func (r *run) alone(ctx context.Context) bool {
+	tick := time.NewTicker(history.Beat)
+	defer tick.Stop()
+	for r.nowRunning() > 1 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
 }
 
 func (r *run) finish(p play, rec record) {
@@ -333,7 +384,7 @@ func (r *run) finish(p play, rec record) {
 	if r.o.FailFast && (rec.Verdict == report.Fail || rec.Harness) {
 		r.halted = true
 	}
-	if len(r.records[p.scenario.ID]) == r.o.Repeat {
+	if len(r.records[p.scenario.ID]) == r.o.Repeat && rec.told != rec.Verdict {
 		r.o.Observer.Finish(r.scenario(p.scenario))
 	}
 }

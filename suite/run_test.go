@@ -294,42 +294,40 @@ func TestTheTimeLimitStopsARun(t *testing.T) {
 	}
 }
 
+// Ctrl-C then only ends the wait: the run had come to its end, and has its own exit code.
 func TestTheFirstFailureIsKeptUp(t *testing.T) {
 	o, lab := fake(t)
-	o.Cells = 1
 	ctx, stop := context.WithCancel(t.Context())
 	var kept []Kept
+	var screen, before strings.Builder
+	o.Observer = &report.Terminal{W: &screen}
 	o.Keep = func(_ context.Context, k Kept) {
 		kept = append(kept, k)
+		before.WriteString(screen.String())
 		stop()
 	}
 	lab.play = func(ctx context.Context, s Scenario, p Play) Played {
 		played := playByName(ctx, s, p)
 		if played.Err != nil {
-			p.Keep(addresses(played.History))
+			p.Keep(played, []string{"node 1"})
 		}
 		return played
 	}
-	o.Selection.Name = "fails|stale"
+	o.Selection.Name = "fails|stale|lacks"
 	results, _, err := Run(ctx, o)
-	if err != nil || len(kept) != 1 || kept[0].Scenario != "fake/fails" || results.Summary.Fail != 1 || results.Exit != ExitStopped {
+	if err != nil || len(kept) != 1 || kept[0].Scenario != "fake/fails" || results.Summary.Fail != 1 || results.Exit != ExitBroken {
 		t.Errorf("kept %+v, summary %+v, exit %d, %v", kept, results.Summary, results.Exit, err)
+	}
+	if !strings.Contains(before.String(), "Expected  new") || strings.Count(screen.String(), "Expected  new") != 1 {
+		t.Errorf("the failure was not told once, before its cluster was kept: %q", screen.String())
 	}
 }
 
-func TestAddressesAreThoseThatWereAsked(t *testing.T) {
-	h := history.New(time.Now)
-	for _, e := range []history.Entry{
-		{Kind: history.KindRequest, Node: 2, Request: "POST http://127.0.0.1:81/services"},
-		{Kind: history.KindProbe, Node: 1, Request: "GET http://127.0.0.1:80/dogs"},
-		{Kind: history.KindProbe, Node: 1, Request: "GET http://127.0.0.1:80/cats"},
-		{Kind: history.KindPoll, Node: 1},
-	} {
-		h.Record(e)
-	}
-	want := []string{"node 1  http://127.0.0.1:80 (probe)", "node 2  http://127.0.0.1:81 (request)"}
-	if got := addresses(h); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+func TestTheDatabaseOfANode(t *testing.T) {
+	env := []string{"PATH=/bin", "PG_H=127.0.0.1", "PG_P=5433", "PG_U=kong", "PG_D=kong1"}
+	on := &target.Target{Start: target.Start{Env: map[string]string{"pg_host": "PG_H", "pg_port": "PG_P", "pg_user": "PG_U", "pg_database": "PG_D"}}}
+	if got, want := psql(env, on), "psql -h 127.0.0.1 -p 5433 -U kong -d kong1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
