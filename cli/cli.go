@@ -166,8 +166,14 @@ func (a *app) json(value any) error {
 	return encoder.Encode(value)
 }
 
+// commit is set by the linker, where the one who builds knows it.
+var commit string
+
 // version is that of the source that this program was built from.
 func version() string {
+	if commit != "" {
+		return commit
+	}
 	info, found := debug.ReadBuildInfo()
 	if !found {
 		return "unknown"

@@ -4,7 +4,10 @@
 set -euo pipefail
 
 have_postgres() {
-	[ -n "${TIDEMARK_PG_BIN:-}" ] && return 0
+	if [ -n "${TIDEMARK_PG_BIN:-}" ]; then
+		[ -x "$TIDEMARK_PG_BIN/postgres" ] && [ -x "$TIDEMARK_PG_BIN/initdb" ]
+		return
+	fi
 	command -v postgres >/dev/null 2>&1 && return 0
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return 0
 	compgen -G '/usr/pgsql-*/bin/postgres' >/dev/null && return 0
@@ -13,15 +16,19 @@ have_postgres() {
 	return 1
 }
 
+if ! command -v go >/dev/null 2>&1; then
+	echo "tidemark: Go 1.26 or newer is needed: https://go.dev/dl/" >&2
+	exit 1
+fi
+if [ -n "${TIDEMARK_PG_BIN:-}" ] && ! have_postgres; then
+	echo "tidemark: TIDEMARK_PG_BIN=$TIDEMARK_PG_BIN holds no postgres and initdb that can be run; correct or unset it" >&2
+	exit 1
+fi
 missing=()
 have_postgres || missing+=(postgresql)
 command -v curl >/dev/null 2>&1 || missing+=(curl)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-if ! command -v go >/dev/null 2>&1; then
-	echo "tidemark: Go 1.26 or newer is needed: https://go.dev/dl/" >&2
-	exit 1
-fi
 if ! command -v apt-get >/dev/null 2>&1; then
 	echo "tidemark: install ${missing[*]} with this system's package manager (TIDEMARK_PG_BIN names a PostgreSQL bin folder elsewhere)" >&2
 	exit 1
