@@ -96,8 +96,8 @@ func database(tb testing.TB) postgres.Addr {
 	return databases(tb)(tb)
 }
 
-// databases gives as many empty ones as are asked for, of one server's making.
-func databases(tb testing.TB) func(testing.TB) postgres.Addr {
+// template is what servers are copied from; there is no schema in it.
+func template(tb testing.TB) *postgres.Template {
 	tb.Helper()
 	template, err := postgres.NewTemplate(tb.Context(), postgres.TemplateOptions{})
 	if err != nil {
@@ -108,6 +108,13 @@ func databases(tb testing.TB) func(testing.TB) postgres.Addr {
 			tb.Error(err)
 		}
 	})
+	return template
+}
+
+// databases gives as many empty ones as are asked for, of one server's making.
+func databases(tb testing.TB) func(testing.TB) postgres.Addr {
+	tb.Helper()
+	template := template(tb)
 	return func(tb testing.TB) postgres.Addr {
 		tb.Helper()
 		pair, err := template.ClonePrimary(tb.Context(), "")

@@ -49,7 +49,7 @@ Every property is set by its environment variable (KONG_PG_HOST, KONG_DB_CACHE_T
 over a line of the file. "gateway config" shows what is in force.
 
 Exit status: 0 good; 1 not ready (health); 64 command line or configuration; 70 all else.`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: noCommand, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(*cobra.Command, []string) error { return runNode(f) },
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -99,6 +99,18 @@ func (f *format) Set(v string) error {
 	return nil
 }
 
+// noCommand refuses words that are no command, and names the one that was probably meant.
+func noCommand(root *cobra.Command, words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	return fmt.Errorf("unknown command %q%s", words[0], config.Suggest("", words[0], names))
+}
+
 // flagError names the flag that was probably meant.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
@@ -107,7 +119,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	return fmt.Errorf("%w; the nearest is --%s", err, config.Nearest(unknown.GetSpecifiedName(), names))
+	return fmt.Errorf("%w%s", err, config.Suggest("--", unknown.GetSpecifiedName(), names))
 }
 
 // load reads the configuration and prints its warnings. An error is the user's.
@@ -138,10 +150,11 @@ func runNode(f *flags) error {
 	}
 	ctx, stop := signals(log)
 	defer stop()
-	if err := run(ctx, cfg, f.addressFile, log); err != nil {
-		return failure{exitInternal, err}
+	err = run(ctx, cfg, f.addressFile, log)
+	if known := (failure{}); err == nil || errors.As(err, &known) {
+		return err
 	}
-	return nil
+	return failure{exitInternal, err}
 }
 
 func runMigrate(w io.Writer, f *flags) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -70,7 +71,8 @@ func openDoors(ctx context.Context, cfg config.Config, log *slog.Logger) (*doors
 				l, err := openDoor(ctx, want)
 				if err != nil {
 					d.close()
-					return nil, fmt.Errorf("open %s listener: %w", side.name, err)
+					return nil, failure{exitUsage, fmt.Errorf("configuration: open %s listener: %w; end what listens there, or give KONG_%s_LISTEN another address (port 0: any free one)",
+						side.name, err, strings.ToUpper(side.name))}
 				}
 				*side.at = append(*side.at, door{l, want, worker})
 				want.Address = l.Addr().String() // where it was port 0, the others share what the first got
@@ -148,30 +150,46 @@ func (d *doors) close() {
 }
 
 // announce writes where the node listens, whole or not at all: who waits for the file never reads
-// half of it. An empty name writes nothing.
-func (d *doors) announce(file string) error {
+// half of it. An empty name writes nothing. The function takes the file away again, unless another
+// node has written its own there since.
+func (d *doors) announce(file string) (withdraw func(), err error) {
 	if file == "" {
-		return nil
+		return func() {}, nil
 	}
 	data, err := json.Marshal(map[string]any{
 		"proxy": addresses(d.proxy), "admin": addresses(d.admin), "status": addresses(d.status), "pid": os.Getpid(),
 	})
-	if err != nil {
-		return fmt.Errorf("write address file: %w", err)
+	if err == nil {
+		data = append(data, '\n')
+		err = replace(file, data)
 	}
+	if err != nil {
+		return nil, failure{exitUsage, fmt.Errorf("configuration: write address file: %w; give --address-file a name in a folder that this user can write to", err)}
+	}
+	return func() {
+		if now, err := os.ReadFile(file); err == nil && bytes.Equal(now, data) {
+			if err := os.Remove(file); err != nil {
+				d.log.Warn("address file is left behind", "error", err)
+			}
+		}
+	}, nil
+}
+
+// replace puts a file in the place of what may be there.
+func replace(file string, data []byte) error {
 	temporary, err := os.CreateTemp(filepath.Dir(file), ".addresses-*")
 	if err != nil {
-		return fmt.Errorf("write address file: %w", err)
+		return err
 	}
-	_, err = temporary.Write(append(data, '\n'))
+	_, err = temporary.Write(data)
 	err = errors.Join(err, temporary.Chmod(0o644), temporary.Close())
 	if err == nil {
 		err = os.Rename(temporary.Name(), file)
 	}
 	if err != nil {
-		return fmt.Errorf("write address file: %w", errors.Join(err, os.Remove(temporary.Name())))
+		err = errors.Join(err, os.Remove(temporary.Name()))
 	}
-	return nil
+	return err
 }
 
 // serve serves until ctx ends, each worker of the proxy with its own handler, then takes no more

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -65,7 +66,7 @@ func catalog(cfg config.Config, all []plugin.Plugin) *entity.Catalog {
 // bundled says whether the word "bundled" enables a plugin.
 func bundled(p plugin.Plugin) bool { return p.Name() != "example-plugin" }
 
-// checkPlugins refuses a name in KONG_PLUGINS that no plugin has.
+// checkPlugins refuses a name in plugins that no plugin has.
 func checkPlugins(cfg config.Config, all []plugin.Plugin) error {
 	names := []string{"bundled"}
 	known := map[string]bool{"bundled": true}
@@ -74,7 +75,8 @@ func checkPlugins(cfg config.Config, all []plugin.Plugin) error {
 	}
 	for _, name := range cfg.Plugins {
 		if !known[name] {
-			return fmt.Errorf("plugin %q is not known; the nearest name is %s", name, config.Nearest(name, names))
+			return fmt.Errorf("KONG_PLUGINS (plugins) names %q, which is no plugin%s; want %s, off, or a list of these",
+				name, config.Suggest("", name, names), strings.Join(names, ", "))
 		}
 	}
 	return nil

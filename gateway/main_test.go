@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // gateway prepares a process; the database that it gets is away unless environ says otherwise.
 func gateway(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(stop)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append([]string{
@@ -46,6 +46,11 @@ func TestCommandLine(t *testing.T) {
 	if err := os.WriteFile(file, []byte("db_cache_ttl = 7\npg_password = s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, rule := range []struct {
 		says    string
 		environ []string
@@ -60,17 +65,26 @@ func TestCommandLine(t *testing.T) {
 		{"configuration as JSON", nil, []string{"config", "-o", "json"}, 0, `"db_update_frequency": 0.05`},
 		{"an unknown name warns", []string{"KONG_PG_HOTS=x"}, []string{"config"}, 0, "level=warn msg=configuration warning=\"KONG_PG_HOTS is not known; the nearest name is KONG_PG_HOST\""},
 		{"a bad value", []string{"KONG_PG_PORT=x"}, nil, 64, `KONG_PG_PORT is "x": want a whole number from 1 to 65535`},
-		{"an unknown flag", nil, []string{"--adress-file", "x"}, 64, "the nearest is --address-file"},
-		{"an unknown command", nil, []string{"migrat"}, 64, "migrat"},
+		{"a name that is like no other", []string{"KONG_ABRACADABRA=x"}, []string{"config"}, 0, "warning=\"KONG_ABRACADABRA is not known\"\n"},
+		{"an unknown flag", nil, []string{"--adress-file", "x"}, 64, "the nearest name is --address-file"},
+		{"a flag that is like no other", nil, []string{"--abracadabra"}, 64, "unknown flag: --abracadabra\n"},
+		{"an unknown command", nil, []string{"migrat"}, 64, `unknown command "migrat"; the nearest name is migrate`},
+		{"a command that is like no other", nil, []string{"abracadabra"}, 64, "unknown command \"abracadabra\"\n"},
 		{"an argument too many", nil, []string{"migrate", "now"}, 64, "now"},
 		{"an unknown defect", nil, []string{"--defect", "skip-events"}, 64, "the nearest name is skip-event"},
-		{"an unknown plugin", []string{"KONG_PLUGINS=bundled,example"}, nil, 64, "the nearest name is"},
+		{"a defect that is like no other", nil, []string{"--defect", "abracadabra"}, 64, "is not known; `gateway defects` lists all\n"},
+		{
+			"an unknown plugin", []string{"KONG_PLUGINS=bundled,nope"}, nil, 64,
+			`KONG_PLUGINS (plugins) names "nope", which is no plugin; want bundled, key-auth, `,
+		},
+		{"a plugin's name spelt wrong", []string{"KONG_PLUGINS=key-aut"}, nil, 64, "the nearest name is key-auth"},
 		{"defects", nil, []string{"defects"}, 0, "skip-event"},
 		{"a missing file", nil, []string{"-c", file + ".gone"}, 64, "no such file"},
 		{"health of a node that is not there", []string{"KONG_STATUS_LISTEN=127.0.0.1:1"}, []string{"health"}, 1, "refused"},
 		{"health without a status listener", []string{"KONG_STATUS_LISTEN=off"}, []string{"health"}, 64, "status_listen"},
-		{"an address that cannot be had", []string{"KONG_ADMIN_LISTEN=192.0.2.1:1"}, nil, 70, "open admin listener"},
-		{"an address file that cannot be written", nil, []string{"--address-file", file + "/x"}, 70, "write address file"},
+		{"an address that cannot be had", []string{"KONG_ADMIN_LISTEN=192.0.2.1:1"}, nil, 64, "KONG_ADMIN_LISTEN another address"},
+		{"an address that is taken", []string{"KONG_STATUS_LISTEN=" + taken.Addr().String()}, nil, 64, "configuration: open status listener: listen tcp " + taken.Addr().String()},
+		{"an address file that cannot be written", nil, []string{"--address-file", file + "/x"}, 64, "configuration: write address file: open " + file},
 		{"migrate without a database", nil, []string{"migrate"}, 70, "refused"},
 	} {
 		t.Run(rule.says, func(t *testing.T) {
@@ -108,11 +122,12 @@ type running struct {
 	log                  *bytes.Buffer
 }
 
-// startNode runs a node whose database is away, and waits for its address file.
-func startNode(t *testing.T) *running {
+// startNode runs a node, whose database is away unless environ says otherwise, and waits for its
+// address file.
+func startNode(t *testing.T, environ ...string) *running {
 	t.Helper()
 	r := &running{file: filepath.Join(t.TempDir(), "addresses"), log: &bytes.Buffer{}}
-	r.Cmd = gateway(t, nil, "--address-file", r.file)
+	r.Cmd = gateway(t, environ, "--address-file", r.file)
 	r.Stderr = r.log
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
@@ -206,6 +221,9 @@ func TestANodeWaitsForItsDatabaseAndSaysSo(t *testing.T) {
 	}
 	if code := r.ended(t); code != 0 || time.Since(began) > 4*time.Second {
 		t.Errorf("ended with %d after %v", code, time.Since(began))
+	}
+	if _, err := os.Stat(r.file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the address file after the stop: %v", err)
 	}
 	for _, want := range []string{"SIGHUP is not supported", "level=notice msg=\"node started\"", "level=notice msg=\"node stopped\""} {
 		if !strings.Contains(r.log.String(), want) {

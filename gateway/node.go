@@ -46,10 +46,12 @@ func run(ctx context.Context, cfg config.Config, addressFile string, log *slog.L
 	if err != nil {
 		return err
 	}
-	if err := d.announce(addressFile); err != nil {
+	withdraw, err := d.announce(addressFile)
+	if err != nil {
 		d.close()
 		return err
 	}
+	defer withdraw()
 	log.Log(ctx, config.LevelNotice, "node started", "node_id", cfg.NodeID, "listeners", d.String())
 	var loops sync.WaitGroup
 	defer loops.Wait()
@@ -183,7 +185,8 @@ func (n *node) ready(ctx context.Context) error {
 	if n.cfg.Defects.Node.AlwaysReady && !n.live.Current().Loaded.IsZero() {
 		return nil
 	}
-	if !n.poller.Status().FailingSince.IsZero() {
+	// A database without its tables answers; one that does not is not waited for.
+	if failed := n.poller.Status().Err; failed != nil && !errors.Is(failed, store.ErrSchema) {
 		return errNoDatabase
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(max(n.cfg.UpdateFrequency, time.Second), n.cfg.Postgres.Timeout))

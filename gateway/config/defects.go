@@ -124,7 +124,7 @@ func Defects() []Defect {
 	}
 }
 
-// Break switches one defect on. An unknown name is an error that tells the nearest one.
+// Break switches one defect on. An unknown name is an error that tells a near one.
 func (c *Config) Break(name string) error {
 	var names []string
 	for _, d := range Defects() {
@@ -134,5 +134,5 @@ func (c *Config) Break(name string) error {
 		}
 		names = append(names, d.Name)
 	}
-	return fmt.Errorf("defect %q is not known; the nearest name is %s", name, Nearest(name, names))
+	return fmt.Errorf("defect %q is not known%s; `gateway defects` lists all", name, Suggest("", name, names))
 }

@@ -91,8 +91,8 @@ func readEnviron(environ []string, all []property, values map[string]given) []Wa
 		}
 		name = strings.ToLower(name)
 		if !known(all, name) {
-			near := "KONG_" + strings.ToUpper(nearestProperty(name, all))
-			warnings = append(warnings, Warning(fmt.Sprintf("%s is not known; the nearest name is %s", variable, near)))
+			near := Suggest("KONG_", strings.ToUpper(name), names(all, strings.ToUpper))
+			warnings = append(warnings, Warning(variable+" is not known"+near))
 			continue
 		}
 		values[name] = given{where: variable, value: value}
@@ -118,7 +118,7 @@ func readFile(file, data string, all []property, values map[string]given) ([]War
 		name, value = strings.TrimSpace(name), unquote(strings.TrimSpace(value))
 		switch {
 		case !known(all, name):
-			warnings = append(warnings, Warning(fmt.Sprintf("%s: %s is not known; the nearest name is %s", where, name, nearestProperty(name, all))))
+			warnings = append(warnings, Warning(where+": "+name+" is not known"+Suggest("", name, names(all, strings.ToLower))))
 		case value != "":
 			values[name] = given{where: where + ": " + name, value: value}
 		}
@@ -147,23 +147,27 @@ func known(all []property, name string) bool {
 	return slices.ContainsFunc(all, func(p property) bool { return p.name == name })
 }
 
-func nearestProperty(name string, all []property) string {
-	names := make([]string, len(all))
+func names(all []property, spell func(string) string) []string {
+	out := make([]string, len(all))
 	for i := range all {
-		names[i] = all[i].name
+		out[i] = spell(all[i].name)
 	}
-	return Nearest(name, names)
+	return out
 }
 
-// Nearest is the one of names that the fewest edits turn word into; empty when there are none.
-func Nearest(word string, names []string) string {
-	best, least := "", -1
+// Suggest continues a sentence about an unknown word with the name that was probably meant, written
+// behind prefix: the one that the fewest edits turn word into. It is empty where that would be a guess.
+func Suggest(prefix, word string, names []string) string {
+	best, least := "", max(2, len(word)/3)+1
 	for _, name := range names {
-		if d := distance(word, name); least < 0 || d < least {
+		if d := distance(word, name); d < least {
 			best, least = name, d
 		}
 	}
-	return best
+	if best == "" {
+		return ""
+	}
+	return "; the nearest name is " + prefix + best
 }
 
 // distance counts insertions, deletions and substitutions.

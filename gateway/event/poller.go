@@ -16,6 +16,8 @@ const (
 	// oldHorizon is the age of an open transaction above which the Poller warns: nothing is lost,
 	// but every poll lists all events since.
 	oldHorizon = time.Minute
+	// notice is the level of what is said at the default level and is no trouble.
+	notice = slog.LevelInfo + 2
 )
 
 // ErrBehind says that a replica answered that has seen less than an earlier answer showed: the node
@@ -49,6 +51,7 @@ type Status struct {
 	LastPoll        time.Time     // the end of the last good one, by the node's clock; zero: none yet
 	FailingSince    time.Time     // zero: the last poll was good
 	LastError       string        // of the last failed poll, kept after the recovery
+	Err             error         // of the last poll; nil: it was good
 	HorizonAge      time.Duration // for how long an open transaction has kept the horizon
 	Delayed         int           // events that wait for their time
 	Resyncs         uint64
@@ -348,6 +351,7 @@ func (p *Poller) record(err error) {
 	p.mu.Lock()
 	before := p.status
 	p.status.Polls++
+	p.status.Err = err
 	if err != nil {
 		p.status.Failures++
 		p.status.LastError = err.Error()
@@ -365,7 +369,7 @@ func (p *Poller) record(err error) {
 	case err != nil && !failing:
 		p.o.Logger.Error("poll failed, will try again at each interval", "error", err)
 	case err == nil && failing:
-		p.o.Logger.Info("poll recovered", "after", time.Since(before.FailingSince).Round(time.Millisecond))
+		p.o.Logger.Log(context.Background(), notice, "poll recovered", "after", time.Since(before.FailingSince).Round(time.Millisecond))
 	}
 }
 

@@ -95,7 +95,7 @@ func run(t *testing.T, d Defects, scenario func(r *rig)) {
 			Log: r.memory, Interval: time.Second, Phase: 0.5, Retention: time.Hour, Defects: d,
 			Handle: r.take, Resync: func(_ context.Context, reason string) { r.resyncs = append(r.resyncs, reason) },
 			Polled: r.polled,
-			Logger: slog.New(slog.NewTextHandler(&r.logs, nil)),
+			Logger: slog.New(slog.NewTextHandler(&r.logs, &slog.HandlerOptions{Level: notice})),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		if err := r.Start(ctx); err != nil {
@@ -334,11 +334,14 @@ func TestFailureIsLoggedOnceAndRecoveryOnce(t *testing.T) {
 		r.err = errAway
 		r.commit("missed")
 		r.pass(10 * time.Second)
-		if s := r.Status(); s.FailingSince.IsZero() || s.Failures != 10 || s.LastError == "" {
+		if s := r.Status(); s.FailingSince.IsZero() || s.Failures != 10 || s.LastError == "" || !errors.Is(s.Err, errAway) {
 			t.Errorf("status %+v", s)
 		}
 		r.err = nil
 		r.pass(3 * time.Second)
+		if s := r.Status(); s.Err != nil || s.LastError == "" {
+			t.Errorf("status after the recovery %+v", s)
+		}
 		r.wantHandled("missed")
 		r.wantLogged("poll failed", 1)
 		r.wantLogged("poll recovered", 1)
