@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -33,10 +34,16 @@ func Load(file string, data []byte) (*Target, error) {
 	if err := Decode(file, data, t); err != nil {
 		return nil, err
 	}
+	t.file, t.data = file, data
 	if path, message := t.wrong(); message != "" {
-		return nil, &Error{File: file, Line: line(data, path), Message: message}
+		return nil, t.Mistake(path, message)
 	}
 	return t, nil
+}
+
+// Mistake is an error about what stands at a path of the target's file, such as $.defects[2].
+func (t *Target) Mistake(path, message string) *Error {
+	return &Error{File: cmp.Or(t.file, t.Name), Line: line(t.data, path), Message: message}
 }
 
 // Decode reads YAML strictly into the value: an unknown key, a repeated key or a value of another
@@ -54,10 +61,33 @@ func Decode(file string, data []byte, into any) error {
 			mistake.Line = token.Position.Line
 		}
 	}
+	var mistyped *yaml.TypeError
+	if errors.As(err, &mistyped) {
+		mistake.Message = "want " + wanted(mistyped.DstType) + ", not " + cmp.Or(kinds[mistyped.SrcType.Kind()], mistyped.SrcType.String())
+		if token := mistyped.Token; token != nil && token.Value != "" {
+			mistake.Message = fmt.Sprintf("want %s, not %q", wanted(mistyped.DstType), token.Value)
+		}
+	}
 	if name := quoted.FindStringSubmatch(mistake.Message); strings.HasPrefix(mistake.Message, "unknown field") && name != nil {
 		mistake.Message = fmt.Sprintf("unknown key %q%s", name[1], Near(name[1], fieldNames(reflect.TypeOf(into), nil)))
 	}
 	return mistake
+}
+
+// wanted says in words what a place of the file takes.
+func wanted(t reflect.Type) string {
+	if t == reflect.TypeFor[Millis]() {
+		return "a number of ms"
+	}
+	if kind := kinds[t.Kind()]; kind != "" {
+		return kind
+	}
+	return "a " + t.String()
+}
+
+var kinds = map[reflect.Kind]string{
+	reflect.String: "a text", reflect.Slice: "a list", reflect.Map: "a mapping", reflect.Struct: "a mapping",
+	reflect.Int: "a whole number", reflect.Uint64: "a number", reflect.Int64: "a number", reflect.Float64: "a number", reflect.Bool: "true or false",
 }
 
 var quoted = regexp.MustCompile(`"([^"]*)"`)
@@ -102,6 +132,31 @@ func (t *Target) wrong() (path, message string) {
 	case t.Limits.Slack > 500 && t.Limits.Why == "":
 		return "$.limits.slack_ms", "a slack above 500 ms owes a why"
 	}
+	waits := map[string]Millis{
+		"$.limits.slack_ms": t.Limits.Slack, "$.limits.immediate_ms": t.Limits.Immediate,
+		"$.start.ready.timeout_ms": t.Start.Ready.Timeout, "$.start.stop.timeout_ms": t.Start.Stop.Timeout,
+	}
+	for _, path := range keys(waits) {
+		if waits[path] < 0 {
+			return path, fmt.Sprintf("want a number of ms of at least 0, not %d", waits[path])
+		}
+	}
+	if signal := t.Start.Stop.Signal; signal != "" && !slices.Contains(Signals(), signal) {
+		return "$.start.stop.signal", fmt.Sprintf("unknown signal %q%s", signal, Near(signal, Signals()))
+	}
+	for i, claim := range t.Claims {
+		if Capabilities()[claim] == "" {
+			return fmt.Sprintf("$.claims[%d]", i), fmt.Sprintf("unknown claim %q%s", claim, Near(claim, keys(Capabilities())))
+		}
+	}
+	return t.wrongEntry()
+}
+
+// Signals lists the signals by which a node can be asked to end.
+func Signals() []string { return []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"} }
+
+// wrongEntry is wrong for what the file has many of.
+func (t *Target) wrongEntry() (path, message string) {
 	for _, name := range keys(t.Settings) {
 		if message := t.Settings[name].wrong(name); message != "" {
 			return "$.settings." + name, message

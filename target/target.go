@@ -41,6 +41,9 @@ type Target struct {
 
 	Defects      []Defect      `yaml:"defects"`
 	Expectations []Expectation `yaml:"expectations"`
+
+	file string // where it was read, for what turns out to be wrong later
+	data []byte
 }
 
 // Start says how one node becomes ready, and how it ends.

@@ -52,6 +52,11 @@ func TestAMistakeNamesItsPlace(t *testing.T) {
 		"wide slack":       {"name: x\nlimits: {slack_ms: 900}\n", "x.yaml:2: a slack above 500 ms owes a why"},
 		"no reason":        {"name: x\nexpectations:\n- {scenario: a/b, verdict: fail}\n", "a reason and a link are owed"},
 		"wrong verdict":    {"name: x\nexpectations:\n- {scenario: a/b, verdict: fial, reason: r, link: l}\n", `nearest is "fail"`},
+		"unknown claim":    {"name: x\nclaims:\n- sql\n- multinode\n", `x.yaml:4: unknown claim "multinode"; nearest is "multi-node"`},
+		"negative slack":   {"name: x\nlimits:\n  slack_ms: -1\n", "x.yaml:3: want a number of ms of at least 0, not -1"},
+		"negative wait":    {"name: x\nstart:\n  stop: {timeout_ms: -5}\n", "x.yaml:3: want a number of ms"},
+		"no number of ms":  {"name: x\nstart:\n  ready: {timeout_ms: 10s}\n", `x.yaml:3: want a number of ms, not "10s"`},
+		"unknown signal":   {"name: x\nstart:\n  stop: {signal: SIGTREM}\n", `x.yaml:3: unknown signal "SIGTREM"; nearest is "SIGTERM"`},
 		"wrong day":        {"name: x\nexpectations:\n- {scenario: a/b, verdict: fail, reason: r, link: l, expires: soon}\n", "is no day"},
 	}
 	for name, rule := range rules {
