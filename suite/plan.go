@@ -2,6 +2,8 @@ package suite
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -13,8 +15,8 @@ import (
 	"tidemark/target"
 )
 
-// Spoken says whether every sentence of the scenarios has a meaning: the first that has none, or more
-// than one, is a [*FeatureError] with the nearest phrase.
+// Spoken says whether every sentence of the scenarios has a meaning: each that has none, or more than
+// one, is a [*FeatureError] with the nearest phrase.
 func Spoken(scenarios []Scenario, phrases []steps.Phrase) error {
 	var patterns []*regexp.Regexp
 	var examples []string
@@ -25,6 +27,7 @@ func Spoken(scenarios []Scenario, phrases []steps.Phrase) error {
 		}
 		patterns, examples = append(patterns, pattern), append(examples, p.Example)
 	}
+	var wrong mistakes
 	for _, s := range scenarios {
 		for _, step := range s.Steps {
 			means := 0
@@ -36,10 +39,69 @@ func Spoken(scenarios []Scenario, phrases []steps.Phrase) error {
 			switch means {
 			case 1:
 			case 0:
-				return &FeatureError{s.URI, step.Line, "unknown phrase " + strconv.Quote(step.Text) + nearPhrase(step.Text, examples)}
+				wrong.add(s.URI, step.Line, "unknown phrase "+strconv.Quote(step.Text)+nearPhrase(step.Text, examples))
 			default:
-				return &FeatureError{s.URI, step.Line, "ambiguous phrase " + strconv.Quote(step.Text)}
+				wrong.add(s.URI, step.Line, "ambiguous phrase "+strconv.Quote(step.Text))
 			}
+		}
+	}
+	return wrong.err()
+}
+
+// mistakes collects what is wrong with features, once for each line.
+type mistakes []*FeatureError
+
+func (m *mistakes) add(uri string, line int, message string) {
+	if !slices.ContainsFunc(*m, func(e *FeatureError) bool { return e.URI == uri && e.Line == line }) {
+		*m = append(*m, &FeatureError{uri, line, message})
+	}
+}
+
+func (m mistakes) err() error {
+	var all []error
+	for _, e := range m {
+		all = append(all, e)
+	}
+	return errors.Join(all...)
+}
+
+// Tagged says whether every tag of the scenarios is a level, a statement that is listed, a capability or
+// one that says when a scenario runs: each other one is a [*FeatureError] with the nearest.
+func Tagged(scenarios []Scenario, statements []Statement) error {
+	known := slices.Concat(Levels(), scheduling(), slices.Sorted(maps.Keys(target.Capabilities())))
+	var listed []string
+	for _, s := range statements {
+		listed = append(listed, s.ID)
+	}
+	var wrong mistakes
+	for _, s := range scenarios {
+		for _, tag := range s.Statements {
+			if !slices.Contains(listed, tag) {
+				wrong.add(s.URI, s.tagLines[tag], fmt.Sprintf("%s does not list the statement @%s%s", requirements, tag, target.Near(tag, listed)))
+			}
+		}
+		for _, tag := range s.Capabilities {
+			if !slices.Contains(known, tag) {
+				wrong.add(s.URI, s.tagLines[tag], fmt.Sprintf("unknown tag @%s%s", tag, target.Near(tag, known)))
+			}
+		}
+	}
+	return wrong.err()
+}
+
+// Listed says whether the scenarios that the target's file names exist: the first that does not is a
+// [*target.Error].
+func Listed(t *target.Target, scenarios []Scenario) error {
+	for i, d := range t.Defects {
+		for j, id := range d.Scenarios {
+			if err := knownIDs(scenarios, []string{id}); err != nil {
+				return t.Mistake(fmt.Sprintf("$.defects[%d].scenarios[%d]", i, j), fmt.Sprintf("defect %s: %v", d.Name, err))
+			}
+		}
+	}
+	for i, e := range t.Expectations {
+		if err := knownIDs(scenarios, []string{e.Scenario}); err != nil {
+			return t.Mistake(fmt.Sprintf("$.expectations[%d].scenario", i), fmt.Sprintf("expectation: %v", err))
 		}
 	}
 	return nil
@@ -74,16 +136,48 @@ func settable(t *target.Target, selected []Scenario, set map[string]string) erro
 		if err := t.Check(name, set[name]); err != nil {
 			return usage("%v", err)
 		}
-		word := regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`)
 		for _, s := range selected {
-			for _, step := range s.Steps {
-				if word.MatchString(step.Text) || word.MatchString(step.DocString) {
-					return usage("set %s: %s:%d states it itself (%s); select other scenarios", name, s.URI, step.Line, s.ID)
-				}
+			if line := s.states(name); line > 0 {
+				return usage("set %s: %s:%d states it itself (%s); select other scenarios%s", name, s.URI, line, s.ID, selectable(selected, set))
 			}
 		}
 	}
 	return nil
+}
+
+// states is the line at which the scenario states the setting; 0 where it does not.
+func (s Scenario) states(setting string) int {
+	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(setting) + `\b`)
+	for _, step := range s.Steps {
+		if word.MatchString(step.Text) || word.MatchString(step.DocString) {
+			return step.Line
+		}
+	}
+	return 0
+}
+
+// selectable suggests a statement with scenarios that state none of the settings: that with the most.
+func selectable(selected []Scenario, set map[string]string) string {
+	count := map[string]int{}
+	stated := map[string]bool{}
+	for _, s := range selected {
+		for _, id := range s.Statements {
+			count[id]++
+			for name := range set {
+				stated[id] = stated[id] || s.states(name) > 0
+			}
+		}
+	}
+	best := ""
+	for _, id := range slices.SortedFunc(maps.Keys(count), compareIDs) {
+		if !stated[id] && (best == "" || count[id] > count[best]) {
+			best = id
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return ", as with --statement " + best
 }
 
 func knownDefects(t *target.Target, defects []string) error {

@@ -161,6 +161,9 @@ func newRun(o Options) (*run, error) {
 	if r.digest, err = Digest(o.Content); err != nil {
 		return nil, err
 	}
+	if err := errors.Join(Tagged(r.all, r.statements), Listed(o.Target, r.all)); err != nil {
+		return nil, err
+	}
 	selected, err := Select(r.all, o.Selection)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ type Scenario struct {
 	Capabilities []string // multi-node, sql: what a target must claim
 
 	Steps []Step // those of the background first
+
+	tagLines map[string]int // where each tag stands
 }
 
 // A Step is one sentence of a scenario.
@@ -134,10 +136,12 @@ type astIndex struct {
 	scenarios map[string]*messages.Scenario
 	rows      map[string]*messages.TableRow
 	steps     map[string]*messages.Step
+	tags      map[string]int // their lines
 }
 
 func index(feature *messages.Feature) astIndex {
-	ast := astIndex{map[string]*messages.Scenario{}, map[string]*messages.TableRow{}, map[string]*messages.Step{}}
+	ast := astIndex{map[string]*messages.Scenario{}, map[string]*messages.TableRow{}, map[string]*messages.Step{}, map[string]int{}}
+	ast.note(feature.Tags)
 	add := func(background *messages.Background, scenario *messages.Scenario) {
 		if background != nil {
 			for _, step := range background.Steps {
@@ -148,10 +152,12 @@ func index(feature *messages.Feature) astIndex {
 			return
 		}
 		ast.scenarios[scenario.Id] = scenario
+		ast.note(scenario.Tags)
 		for _, step := range scenario.Steps {
 			ast.steps[step.Id] = step
 		}
 		for _, examples := range scenario.Examples {
+			ast.note(examples.Tags)
 			for _, row := range examples.TableBody {
 				ast.rows[row.Id] = row
 			}
@@ -160,6 +166,7 @@ func index(feature *messages.Feature) astIndex {
 	for _, child := range feature.Children {
 		add(child.Background, child.Scenario)
 		if child.Rule != nil {
+			ast.note(child.Rule.Tags)
 			for _, inner := range child.Rule.Children {
 				add(inner.Background, inner.Scenario)
 			}
@@ -168,8 +175,14 @@ func index(feature *messages.Feature) astIndex {
 	return ast
 }
 
+func (ast astIndex) note(tags []*messages.Tag) {
+	for _, tag := range tags {
+		ast.tags[tag.Id] = int(tag.Location.Line)
+	}
+}
+
 func (ast astIndex) scenario(uri, feature string, pickle *messages.Pickle) Scenario {
-	s := Scenario{Feature: feature, Name: pickle.Name, URI: uri}
+	s := Scenario{Feature: feature, Name: pickle.Name, URI: uri, tagLines: map[string]int{}}
 	for _, id := range pickle.AstNodeIds {
 		if scenario := ast.scenarios[id]; scenario != nil {
 			s.ID = strings.TrimSuffix(path.Base(uri), ".feature") + "/" + slug(scenario.Name)
@@ -181,7 +194,9 @@ func (ast astIndex) scenario(uri, feature string, pickle *messages.Pickle) Scena
 		}
 	}
 	for _, tag := range pickle.Tags {
-		s.tag(strings.TrimPrefix(tag.Name, "@"))
+		name := strings.TrimPrefix(tag.Name, "@")
+		s.tag(name)
+		s.tagLines[name] = ast.tags[tag.AstNodeId]
 	}
 	for _, step := range pickle.Steps {
 		written := ast.steps[step.AstNodeIds[0]]

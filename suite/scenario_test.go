@@ -221,6 +221,7 @@ func TestSelectingNothingIsAMistake(t *testing.T) {
 		"unknown statement": {Selection{Statements: []string{"CLU-12"}}, `nearest is "CLU-13"`},
 		"unknown profile":   {Selection{Profile: "cors"}, `nearest is "core"`},
 		"bad expression":    {Selection{Name: "("}, "name"},
+		"unknown name":      {Selection{Name: "zzzz"}, `no scenario's name matches "zzzz"`},
 	}
 	for name, rule := range rules {
 		t.Run(name, func(t *testing.T) {

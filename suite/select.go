@@ -81,6 +81,9 @@ func (selection Selection) compile(all []Scenario) (keep []func(Scenario) bool, 
 		if err != nil {
 			return nil, usage("name %q: %v", selection.Name, err)
 		}
+		if !slices.ContainsFunc(all, func(s Scenario) bool { return name.MatchString(s.Name) }) {
+			return nil, usage("no scenario's name matches %q (names, not ids: tidemark list scenarios)", selection.Name)
+		}
 		keep = append(keep, func(s Scenario) bool { return name.MatchString(s.Name) })
 	}
 	if len(selection.IDs) > 0 {
