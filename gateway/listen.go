@@ -32,7 +32,12 @@ const (
 	headerTimeout = 60 * time.Second // for a request's line and headers
 	bodyTimeout   = 60 * time.Second // for an Admin request as a whole
 	idleTimeout   = 75 * time.Second
-	maxHeader     = 64 << 10 // bytes of a request's line and headers
+	// What is above these is answered as Kong's web server does; what is above maxRead net/http does
+	// not read, and answers 431.
+	maxURI    = 8 << 10  // bytes of a request's URI
+	maxField  = 8 << 10  // bytes of one header
+	maxHeader = 32 << 10 // bytes of all
+	maxRead   = 1 << 20
 	// drainTimeout bounds how long requests in flight are waited for when the node stops.
 	drainTimeout = 10 * time.Second
 	// cutTimeout bounds how long it takes those that were cut to notice.
@@ -226,6 +231,23 @@ func (d *doors) serve(ctx context.Context, proxies []http.Handler, admin, status
 	return nil
 }
 
+// oversized is the answer to a request whose head is too large; 0: it is not.
+func oversized(r *http.Request) (status int, message string) {
+	if len(r.RequestURI) > maxURI {
+		return http.StatusRequestURITooLong, "URI too long"
+	}
+	total := len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			size := len(name) + len(v) + len(": \r\n")
+			if total += size; size > maxField || total > maxHeader {
+				return http.StatusBadRequest, "Request header or cookie too large"
+			}
+		}
+	}
+	return 0, ""
+}
+
 // A server is an http.Server that knows its connections on which no request has come yet:
 // Shutdown would wait 5 s for them.
 type server struct {
@@ -261,7 +283,7 @@ func newServer(l door, h http.Handler, readTimeout time.Duration, certificate *t
 	s := &server{handler: h, fresh: map[net.Conn]bool{}, ended: make(chan struct{}, 1)}
 	s.Server = http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo),
+		MaxHeaderBytes: maxRead, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo),
 		Protocols: new(http.Protocols),
 		ConnState: func(c net.Conn, state http.ConnState) {
 			s.mu.Lock()

@@ -9,15 +9,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"tidemark/gateway/admin"
+	"tidemark/gateway/config"
 )
 
 // TestMain lets this test's binary be the gateway, so that a node can be a process of its own.
@@ -73,10 +78,7 @@ func TestCommandLine(t *testing.T) {
 		{"an argument too many", nil, []string{"migrate", "now"}, 64, "now"},
 		{"an unknown defect", nil, []string{"--defect", "skip-events"}, 64, "the nearest name is skip-event"},
 		{"a defect that is like no other", nil, []string{"--defect", "abracadabra"}, 64, "is not known; `gateway defects` lists all\n"},
-		{
-			"an unknown plugin", []string{"KONG_PLUGINS=bundled,nope"}, nil, 64,
-			`KONG_PLUGINS (plugins) names "nope", which is no plugin; want bundled, key-auth, `,
-		},
+		{"an unknown plugin", []string{"KONG_PLUGINS=bundled,nope"}, nil, 64, `KONG_PLUGINS (plugins) names "nope", which is no plugin; want bundled, key-auth, `},
 		{"a plugin's name spelt wrong", []string{"KONG_PLUGINS=key-aut"}, nil, 64, "the nearest name is key-auth"},
 		{"defects", nil, []string{"defects"}, 0, "skip-event"},
 		{"a missing file", nil, []string{"-c", file + ".gone"}, 64, "no such file"},
@@ -230,6 +232,80 @@ func TestANodeWaitsForItsDatabaseAndSaysSo(t *testing.T) {
 			t.Errorf("%q is not in the log:\n%s", want, r.log)
 		}
 	}
+}
+
+// Requests whose head is too large, or says two things, get the answers of Kong's web server.
+func TestOddRequests(t *testing.T) {
+	r := startNode(t)
+	for _, rule := range []struct{ says, lines, status, message string }{
+		{"a long URI", "GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\nHost: x", "414", "URI too long"},
+		{"a long header", "GET / HTTP/1.1\r\nHost: x\r\nX-Big: " + strings.Repeat("a", 9000), "400", "Request header or cookie too large"},
+		{"many headers", "GET / HTTP/1.1\r\nHost: x" + strings.Repeat("\r\nX-Big: "+strings.Repeat("a", 990), 40), "400", "Request header or cookie too large"},
+		{"a flood of headers", "GET / HTTP/1.1\r\nHost: x" + strings.Repeat("\r\nX-Big: "+strings.Repeat("a", 990), 900), "400", "Request header or cookie too large"},
+		{"two lengths", "POST /services HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2", "400", "Bad Request"},
+		{"no length", "POST /services HTTP/1.1\r\nHost: x\r\nContent-Length: abc", "400", "Bad Request"},
+	} {
+		for plane, address := range map[string]string{"proxy": r.Proxy[0], "admin": r.Admin[0]} {
+			code, header, body := rawly(t, address, rule.lines+"\r\n\r\n")
+			if code != rule.status || !strings.Contains(body, rule.message) || header.Get("Connection") != "close" {
+				t.Errorf("%s of %s: %s %v %q, want %s %q", plane, rule.says, code, header, body, rule.status, rule.message)
+			}
+			if kong := header.Get("Server") != ""; kong && plane == "admin" && body != `{"message":"`+rule.message+`"}` {
+				t.Errorf("admin of %s: %s is no error object", rule.says, body)
+			}
+		}
+	}
+	// Both stay usable for what is just not too large.
+	fits := "GET /services?x=" + strings.Repeat("a", 8000) + " HTTP/1.1\r\nHost: x\r\nConnection: close" + strings.Repeat("\r\nX: "+strings.Repeat("a", 990), 30) + "\r\n\r\n"
+	if code, _, body := rawly(t, r.Proxy[0], fits); code != "503" {
+		t.Errorf("just not too large: %s %s", code, body)
+	}
+}
+
+func TestASlowBodyIsAnswered(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Defaults()
+	h := admin.New(admin.Options{Catalog: catalog(cfg, plugins(cfg, nil, nil))})
+	s := newServer(door{Listener: l}, h, 100*time.Millisecond, nil, slog.New(slog.DiscardHandler))
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(l) })
+	code, header, body := rawly(t, l.Addr().String(), "POST /services HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+	if code != "408" || body != `{"message":"Request timeout"}` || header.Get("Connection") != "close" {
+		t.Errorf("%s %v %s", code, header, body)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	serving.Wait()
+}
+
+// rawly sends bytes as they are and reads the one answer; the connection ends with it.
+func rawly(t *testing.T, address, request string) (code string, h http.Header, body string) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Close {
+		answer.Header.Set("Connection", "close")
+	}
+	return answer.Status[:3], answer.Header, string(text)
 }
 
 // slowRequest sends half a request to the Admin API, and returns once the node is reading it.

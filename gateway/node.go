@@ -209,7 +209,7 @@ func (n *node) admin() http.Handler {
 	}
 	return admin.New(admin.Options{
 		Catalog: n.catalog, Store: n.store, Cache: shownCache{n.cache}, PurgeAll: purged,
-		Info: n.info, Status: n.report, Timers: n.timers, MaxBody: n.cfg.AdminMaxBody, Logger: n.log,
+		Info: n.info, Status: n.report, Timers: n.timers, Refuse: oversized, MaxBody: n.cfg.AdminMaxBody, Logger: n.log,
 	})
 }
 

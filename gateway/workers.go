@@ -48,7 +48,7 @@ func (n *node) proxies() []http.Handler {
 			w = n.workers[0]
 		}
 		all = append(all, proxy.New(proxy.Options{
-			Live: n.live, Logger: n.log, Defects: n.cfg.Defects.Proxy, Transport: transport, Worker: w,
+			Live: n.live, Logger: n.log, Defects: n.cfg.Defects.Proxy, Transport: transport, Worker: w, Refuse: oversized,
 		}))
 	}
 	return all

@@ -65,6 +65,8 @@ type Options struct {
 	Status func(ctx context.Context) map[string]any
 	// Timers answers GET /timers: the jobs of this node's workers. May be nil.
 	Timers func() map[string]any
+	// Refuse gives the answer to what is no request for any endpoint, 0 for all else. May be nil.
+	Refuse func(r *http.Request) (status int, message string)
 	// MaxBody is the longest request body in bytes, 413 above it. 0: 10 MiB.
 	MaxBody int64
 	Logger  *slog.Logger
@@ -82,7 +84,7 @@ type StatusOptions struct {
 // New returns the handler of the Admin API. It is safe for concurrent use.
 func New(o Options) http.Handler {
 	p := newPlane(o.Logger, o.MaxBody)
-	p.credentials = true
+	p.credentials, p.refuse = true, o.Refuse
 	a := &api{Options: o, plane: p}
 	a.endpoints(p.root)
 	return p

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,12 @@ func TestBadBodies(t *testing.T) {
 		{"huge number", jsonType, `{"port":1e999}`, 400, unparsable},
 		{"NUL", jsonType, `{"name":"a\u0000b","host":"h.test"}`, 400, "Cannot parse body"},
 		{"NUL in a name", jsonType, `{"a\u0000b":1}`, 400, "Cannot parse body"},
+		{"half a character", jsonType, `{"name":"\ud83d","host":"h.test"}`, 400, unparsable},
+		{"the other half", jsonType, `{"name":"\uDE00","host":"h.test"}`, 400, unparsable},
+		{"halves in the wrong order", jsonType, `{"name":"\ude00\ud83d","host":"h.test"}`, 400, unparsable},
+		{"half a character and another", jsonType, `{"na\ud83d\u0061me":"x","host":"h.test"}`, 400, unparsable},
+		{"half a character and no more", jsonType, `{"name":"\ud83d\`, 400, unparsable},
+		{"too many fields", jsonType, `{` + fieldsOf(1001) + `}`, 400, "Too many arguments"},
 		{"too long", jsonType, `{"name":"` + strings.Repeat("x", 1<<16) + `"}`, 413, "Payload too large"},
 		{"too many arguments", formType, strings.Repeat("a=1&", 1001), 400, "Too many arguments"},
 		{"separators", formType, strings.Repeat("&", 5000), 400, "Too many arguments"},
@@ -62,6 +69,30 @@ func TestBadBodies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// fieldsOf is the inside of a JSON object.
+func fieldsOf(n int) string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = fmt.Sprintf(`"a%d":1`, i)
+	}
+	return strings.Join(fields, ",")
+}
+
+// slow is a body that does not come before the server's patience ends.
+type slow struct{}
+
+func (slow) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+func TestSlowBody(t *testing.T) {
+	r := httptest.NewRequest("POST", "/services", slow{})
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	newFixture(t).ServeHTTP(w, r)
+	if w.Code != 408 || w.Body.String() != `{"message":"Request timeout"}` || w.Header().Get("Connection") != "close" {
+		t.Errorf("%d %s %v, want 408 and the end of the connection", w.Code, w.Body, w.Header())
 	}
 }
 

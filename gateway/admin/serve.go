@@ -27,7 +27,8 @@ type handler func(c *call) (answer, error)
 type plane struct {
 	root        *node
 	maxBody     int64
-	credentials bool // tell browsers that they may send theirs
+	refuse      func(r *http.Request) (status int, message string) // may be nil
+	credentials bool                                               // tell browsers that they may send theirs
 	log         *slog.Logger
 	requests    atomic.Int64
 }
@@ -66,6 +67,12 @@ func (p *plane) answer(w http.ResponseWriter, r *http.Request) (a answer) {
 			a = unexpected()
 		}
 	}()
+	if p.refuse != nil {
+		if status, text := p.refuse(r); status != 0 {
+			w.Header().Set("Connection", "close")
+			return message(status, text)
+		}
+	}
 	if r.Method == http.MethodTrace {
 		return page(http.StatusMethodNotAllowed, "Not Allowed")
 	}

@@ -37,10 +37,12 @@ type Options struct {
 	// http.Transport does: the service's timeouts hang on GotConn and WroteRequest. It does not
 	// decompress. Nil: [NewTransport].
 	Transport http.RoundTripper
-	Version   string         // of Kong, as Server and Via say it; empty: 3.8.1
-	Worker    *plugin.Worker // whose requests these are; may be nil
-	Logger    *slog.Logger
-	Defects   Defects
+	// Refuse gives the answer to what is no request for a service, 0 for all else. May be nil.
+	Refuse  func(r *http.Request) (status int, message string)
+	Version string         // of Kong, as Server and Via say it; empty: 3.8.1
+	Worker  *plugin.Worker // whose requests these are; may be nil
+	Logger  *slog.Logger
+	Defects Defects
 }
 
 type handler struct {
@@ -164,7 +166,10 @@ func (p *passage) refuse(r *http.Request) *http.Response {
 		status, message = http.StatusMethodNotAllowed, msgNotAllowed
 	case r.Method == http.MethodConnect, r.Host == "" && r.ProtoAtLeast(1, 1):
 		status, message = http.StatusBadRequest, msgBadRequest
-	default:
+	case p.o.Refuse != nil:
+		status, message = p.o.Refuse(r)
+	}
+	if status == 0 {
 		return nil
 	}
 	a := own(status, message, p.x.ID, acceptedOrSent(r))

@@ -17,15 +17,17 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // Bounds of what is read.
 const (
 	MaxDepth     = 100  // levels of nesting, in any form; the deepest schema needs six
-	MaxArguments = 1000 // of a form or a query string
+	MaxArguments = 1000 // of a form or a query string, fields of a JSON object
 )
 
 // A Body is what a request says of an entity.
@@ -36,7 +38,7 @@ type Body struct {
 
 // A Refusal is the answer to a request that cannot be read. It is the only error of this package.
 type Refusal struct {
-	Status  int // 400, 413 or 415
+	Status  int // 400, 408, 413 or 415
 	Message string
 }
 
@@ -59,6 +61,10 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64) (Body, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if above := new(http.MaxBytesError); errors.As(err, &above) {
 		return Body{}, tooLong()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Header().Set("Connection", "close") // the rest may still come
+		return Body{}, &Refusal{http.StatusRequestTimeout, "Request timeout"}
 	}
 	if err != nil {
 		return Body{}, refuse("Cannot read body")
@@ -99,7 +105,7 @@ func tooLong() error { return &Refusal{http.StatusRequestEntityTooLarge, "Payloa
 // decodeJSON takes an object, and nothing else. The last of equal names wins.
 func decodeJSON(data []byte) (Body, error) {
 	unparsable := refuse("Cannot parse JSON body")
-	if !utf8.Valid(data) || depth(data) > MaxDepth {
+	if !utf8.Valid(data) || !paired(data) || depth(data) > MaxDepth {
 		return Body{}, unparsable
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -111,11 +117,48 @@ func decodeJSON(data []byte) (Body, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Body{}, unparsable
 	}
+	if len(fields) > MaxArguments {
+		return Body{}, tooManyArguments()
+	}
 	plain, err := plainNumbers(fields)
 	if err != nil {
 		return Body{}, unparsable
 	}
 	return Body{Fields: plain.(map[string]any)}, nil
+}
+
+// paired says that a JSON text, well-formed or not, escapes no half of a character: encoding/json would
+// make another character of it.
+func paired(data []byte) bool {
+	for {
+		next := bytes.IndexByte(data, '\\')
+		if next < 0 {
+			return true
+		}
+		data = data[next:]
+		switch r := escaped(data); {
+		case r < 0:
+			data = data[min(2, len(data)):]
+		case !utf16.IsSurrogate(r):
+			data = data[6:]
+		case utf16.DecodeRune(r, escaped(data[6:])) == utf8.RuneError:
+			return false
+		default:
+			data = data[12:]
+		}
+	}
+}
+
+// escaped is the UTF-16 unit that a text's first six bytes write as \uXXXX; -1: they write none.
+func escaped(data []byte) rune {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(data[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // depth counts the deepest nesting of a JSON text, well-formed or not.

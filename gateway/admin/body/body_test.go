@@ -75,6 +75,14 @@ func TestJSONNumbers(t *testing.T) {
 	}
 }
 
+func TestJSONEscapes(t *testing.T) {
+	b, err := decodeJSON([]byte(`{"a":"\ud83d\ude00","b":"\\ud83d","c":"\u00e9\"\\"}`))
+	want := map[string]any{"a": "😀", "b": `\ud83d`, "c": "é\"\\"}
+	if err != nil || !reflect.DeepEqual(b.Fields, want) {
+		t.Errorf("%q, %v; want %q", b.Fields, err, want)
+	}
+}
+
 func FuzzBody(f *testing.F) {
 	for _, kind := range []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=XX"} {
 		for _, text := range []string{
