@@ -22,7 +22,9 @@ func (a *api) drop(c *call) (answer, error) {
 	return noContent, nil
 }
 
-// purge empties the cache of this node, and of no other (CLU-58a).
+// purge empties the cache of this node, and of no other (CLU-58a). The build that follows caches the
+// services that it has read: /cache shows them right after the purge, as they are in the database,
+// where Kong shows none until a request needs them. What was there before the purge is gone either way.
 func (a *api) purge(c *call) (answer, error) {
 	a.Cache.DropAll()
 	if a.PurgeAll != nil {

@@ -159,7 +159,11 @@ func (a *api) showReferred(c *call, p place) (answer, error) {
 	return ok(o), err
 }
 
-// replaceReferred creates the entity where there was none, and refers to it then.
+// replaceReferred creates the entity where there was none, and refers to it then. These are two
+// changes, each with its events, and the order makes that safe: no other node and no failure between
+// them sees a reference to nothing. What can remain is an entity that nobody refers to, when the
+// second change fails or another request refers to something else meanwhile; it serves no traffic,
+// the client is told of the failure, and asking again makes another.
 func (a *api) replaceReferred(c *call, p place) (answer, error) {
 	from, id, err := a.refers(c, p)
 	if err != nil {
