@@ -82,7 +82,7 @@ func TestListsAreForMachinesToo(t *testing.T) {
 				t.Fatalf("exit %d, %q", code, stderr)
 			}
 			_, stdout, _ := typed(t, "list", kind, "--gateway", fake, "-o", "json")
-			var objects []map[string]string
+			var objects []map[string]any
 			if err := json.Unmarshal([]byte(stdout), &objects); err != nil || len(objects) != strings.Count(text, "\n") {
 				t.Errorf("%d objects for %d lines (%v)", len(objects), strings.Count(text, "\n"), err)
 			}
@@ -98,6 +98,9 @@ func TestExplain(t *testing.T) {
 		"cut from the database": "witness",
 		"skip-event":            "it skips",
 		"core":                  "@must",
+		"cache-admin":           "claimed    by reference",
+		"replica":               "(capability)",
+		"propagation":           "F + P + W + R + slack",
 		"walkthrough/the-seven-commands-word-for-word":              "When the walk-through is typed",
 		"single_node/the-very-next-request-sees-change#a-new-route": "a new route is made through node 1",
 		"single_node/the-very-next-request-sees-change":             "a new route is made through node 1",
@@ -107,6 +110,52 @@ func TestExplain(t *testing.T) {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("explain %s: exit %d, %q %q; want %q", name, code, stdout, stderr, want)
 		}
+	}
+}
+
+func TestMachinesAreToldInFields(t *testing.T) {
+	fake := gateway(t)
+	rules := map[string]struct {
+		line []string
+		want []string
+	}{
+		"statements":   {[]string{"list", "statements"}, []string{`"scenarios": [`, `"level": "must"`, `"source": "S0 L434"`}},
+		"scenarios":    {[]string{"list", "scenarios"}, []string{`"statements": [`, `"tags": [`, `"level": "must"`, `"line": `}},
+		"capabilities": {[]string{"list", "capabilities"}, []string{`"claimed": true`, `"scenarios": [`}},
+		"defects":      {[]string{"list", "defects", "--gateway", fake}, []string{`"scenarios": [`, `"breaks": "it skips"`}},
+		"targets":      {[]string{"list", "targets"}, []string{`"claims": [`}},
+		"statement":    {[]string{"explain", "CLU-13"}, []string{`"kind": "statement"`, `"scenarios": [`, `"level": "must"`, `"source": "S0 L434"`}},
+		"scenario":     {[]string{"explain", "walkthrough/the-seven-commands-word-for-word"}, []string{`"steps": [`, `"statements": [`, `"tags": [`}},
+		"bound":        {[]string{"explain", "heal"}, []string{`"kind": "bound"`, `"ms": 2000`}},
+		"two":          {[]string{"explain", "replica"}, []string{`"kind": "profile"`, `"also": [`, `"kind": "capability"`}},
+		"defect":       {[]string{"explain", "skip-event", "--gateway", fake}, []string{`"kind": "defect"`, `"breaks": "it skips"`}},
+	}
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := typed(t, append(rule.line, "-o", "json")...)
+			if code != 0 || !json.Valid([]byte(stdout)) {
+				t.Fatalf("exit %d, %q %q", code, stdout, stderr)
+			}
+			for _, want := range rule.want {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("%s is missing in:\n%s", want, stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestColumnsAreCut(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	lines := table([][]string{{"a", long, "b"}, {long, "c", "d"}})
+	if want := "a" + strings.Repeat(" ", widestName+1) + strings.Repeat("x", widestCell-1) + "…  b"; lines[0] != want {
+		t.Errorf("got  %q\nwant %q", lines[0], want)
+	}
+	if !strings.HasPrefix(lines[1], long+"  c ") {
+		t.Errorf("a name was cut: %q", lines[1])
+	}
+	if got := plural(1, "scenario") + ", " + plural(0, "scenario"); got != "1 scenario, 0 scenarios" {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -3,9 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +15,14 @@ import (
 	"tidemark/toxics"
 )
 
-// A listing is a table that -o json prints as objects.
+// A listing is a table for people, and an object a row for machines.
 type listing struct {
-	header []string
-	rows   [][]string
+	rows    [][]string
+	objects []map[string]any
+}
+
+func (l *listing) add(object map[string]any, cells ...string) {
+	l.rows, l.objects = append(l.rows, cells), append(l.objects, object)
 }
 
 func (a *app) listCommand() *cobra.Command {
@@ -64,98 +68,119 @@ func (a *app) list(ctx context.Context, kind string, kinds []string, f runFlags)
 
 func (a *app) printList(l listing, format string) error {
 	if format == "json" {
-		objects := []map[string]string{}
-		for _, row := range l.rows {
-			object := map[string]string{}
-			for i, name := range l.header {
-				object[name] = row[i]
-			}
-			objects = append(objects, object)
+		if l.objects == nil {
+			l.objects = []map[string]any{}
 		}
-		return a.json(objects)
+		return a.json(l.objects)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
-	for _, row := range l.rows {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t "))
+	for _, line := range table(l.rows) {
+		fmt.Fprintln(a.out, line)
 	}
-	return w.Flush()
+	return nil
 }
 
-func (a *app) listScenarios() (listing, error) {
+// A column takes at most so much: what is longer is cut, but a name (the first column) never is.
+const (
+	widestName = 72
+	widestCell = 60
+)
+
+// table lines the rows up. What is cut is whole in -o json.
+func table(rows [][]string) (lines []string) {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widest := widestCell
+			if i == 0 {
+				widest = widestName
+			}
+			widths[i] = max(widths[i], min(len([]rune(cell)), widest))
+		}
+	}
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			if letters := []rune(cell); i > 0 && len(letters) > widestCell {
+				cell = string(letters[:widestCell-1]) + "…"
+			}
+			line += fmt.Sprintf("%-*s  ", widths[i], cell)
+		}
+		lines = append(lines, strings.TrimRight(line, " "))
+	}
+	return lines
+}
+
+// plural counts things.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (a *app) listScenarios() (l listing, err error) {
 	scenarios, err := suite.Load(a.content)
-	l := listing{header: []string{"id", "name", "tags", "at"}}
 	for _, s := range scenarios {
-		l.rows = append(l.rows, []string{s.ID, s.Name, strings.Join(s.Tags(), " "), fmt.Sprintf("%s:%d", s.URI, s.Line)})
+		l.add(scenarioFields(s), s.ID, s.Name, strings.Join(s.Tags(), " "), fmt.Sprintf("%s:%d", s.URI, s.Line))
 	}
 	return l, err
 }
 
-func (a *app) listStatements() (listing, error) {
+func (a *app) listStatements() (l listing, err error) {
 	statements, err := suite.Statements(a.content)
 	if err != nil {
 		return listing{}, err
 	}
 	scenarios, err := suite.Load(a.content)
-	l := listing{header: []string{"id", "level", "tested", "text", "source"}}
 	for _, s := range statements {
-		n := 0
-		for _, scenario := range scenarios {
-			if slices.Contains(scenario.Statements, s.ID) {
-				n++
-			}
+		of := carrying(scenarios, s.ID)
+		tested := plural(len(of), "scenario")
+		if len(of) == 0 {
+			tested = "not tested: " + s.NotTestedBecause
 		}
-		tested := fmt.Sprintf("%d scenarios", n)
-		if n == 0 {
-			tested = s.NotTestedBecause
-		}
-		l.rows = append(l.rows, []string{s.ID, s.Level, tested, s.Text, s.Source})
+		l.add(map[string]any{
+			"id": s.ID, "level": s.Level, "source": s.Source, "text": s.Text, "scenarios": of, "not_tested_because": s.NotTestedBecause,
+		}, s.ID, s.Level, s.Text, s.Source, tested)
 	}
 	return l, err
 }
 
-func (a *app) listCapabilities(f runFlags) (listing, error) {
+func (a *app) listCapabilities(f runFlags) (l listing, err error) {
 	t, err := a.loadTarget(f.target)
 	if err != nil {
 		return listing{}, err
 	}
 	scenarios, err := suite.Load(a.content)
-	count := map[string]int{}
-	names := slices.Clone(t.Claims)
-	for _, s := range scenarios {
-		for _, c := range s.Capabilities {
-			count[c]++
-			names = append(names, c)
-		}
-	}
-	slices.Sort(names)
-	l := listing{header: []string{"capability", "claimed", "scenarios"}}
-	for _, name := range slices.Compact(names) {
-		claimed := "not claimed by " + t.Name
-		if slices.Contains(t.Claims, name) {
-			claimed = "claimed by " + t.Name
-		}
-		l.rows = append(l.rows, []string{name, claimed, fmt.Sprintf("%d scenarios", count[name])})
+	texts := target.Capabilities()
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		claimed, of := slices.Contains(t.Claims, name), needing(scenarios, name)
+		l.add(
+			map[string]any{"name": name, "text": texts[name], "claimed": claimed, "scenarios": of},
+			name, "claimed "+claim(claimed, t), plural(len(of), "scenario"), texts[name],
+		)
 	}
 	return l, err
 }
 
-func listFaults() listing {
-	l := listing{header: []string{"fault", "wire", "explanation"}}
+func listFaults() (l listing) {
 	for _, f := range toxics.Faults() {
-		l.rows = append(l.rows, []string{f.Name, string(f.Wire), oneLine(f.Explain)})
+		text := oneLine(f.Explain)
+		l.add(map[string]any{"name": f.Name, "wire": f.Wire, "text": text}, f.Name, string(f.Wire), text)
 	}
 	return l
 }
 
-func listPhrases() listing {
-	l := listing{header: []string{"phrase", "means", "expression"}}
+func listPhrases() (l listing) {
 	for _, p := range steps.Phrases() {
-		l.rows = append(l.rows, []string{p.Example, oneLine(p.Doc), p.Expression})
+		l.add(map[string]any{"example": p.Example, "text": oneLine(p.Doc), "expression": p.Expression}, p.Example, oneLine(p.Doc), p.Expression)
 	}
 	return l
 }
 
-func (a *app) listDefects(ctx context.Context, f runFlags) (listing, error) {
+func (a *app) listDefects(ctx context.Context, f runFlags) (l listing, err error) {
 	t, err := a.loadTarget(f.target)
 	if err != nil {
 		return listing{}, err
@@ -168,31 +193,31 @@ func (a *app) listDefects(ctx context.Context, f runFlags) (listing, error) {
 	if err != nil {
 		return listing{}, err
 	}
-	l := listing{header: []string{"defect", "breaks", "scenarios"}}
 	for _, d := range all {
-		l.rows = append(l.rows, []string{d.Name, d.Breaks, fmt.Sprintf("%d scenarios must notice", len(d.Scenarios))})
+		l.add(
+			map[string]any{"name": d.Name, "breaks": d.Breaks, "scenarios": listOf(d.Scenarios)},
+			d.Name, "noticed by "+plural(len(d.Scenarios), "scenario"), d.Breaks,
+		)
 	}
 	return l, nil
 }
 
-func (a *app) listTargets() (listing, error) {
-	l := listing{header: []string{"target", "version", "claims"}}
+func (a *app) listTargets() (l listing, err error) {
 	for _, name := range a.targetNames() {
 		t, err := a.loadTarget(name)
 		if err != nil {
 			return l, err
 		}
-		l.rows = append(l.rows, []string{name, t.Version, strings.Join(t.Claims, " ")})
+		l.add(map[string]any{"name": name, "version": t.Version, "claims": listOf(t.Claims)}, name, t.Version, strings.Join(t.Claims, " "))
 	}
 	return l, nil
 }
 
-func listProfiles() listing {
-	l := listing{header: []string{"profile", "tags"}}
-	for name, tags := range suite.Profiles() {
-		l.rows = append(l.rows, []string{name, tags})
+func listProfiles() (l listing) {
+	profiles := suite.Profiles()
+	for _, name := range slices.Sorted(maps.Keys(profiles)) {
+		l.add(map[string]any{"name": name, "tags": profiles[name]}, name, profiles[name])
 	}
-	slices.SortFunc(l.rows, func(x, y []string) int { return strings.Compare(x[0], y[0]) })
 	return l
 }
 
