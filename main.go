@@ -20,7 +20,7 @@ import (
 var content embed.FS
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends at once
 	os.Exit(cli.Run(ctx, os.Args[1:], content, os.Stdout, os.Stderr))
 }

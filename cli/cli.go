@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,11 @@ const exitCodes = `Exit codes (the first that applies of 70, 130, 1, 2, 0):
   64   usage: an unknown flag, tag, name or key, or nothing selected
   70   the suite itself broke
   130  stopped before the end`
+
+const variables = `Environment:
+  TIDEMARK_<FLAG>   a flag of the command, where it is not given: TIDEMARK_CELLS=8, TIDEMARK_NO_COLOR=true
+  TIDEMARK_PG_BIN   the folder with PostgreSQL's server programs
+  NO_COLOR          no colors, where it is not empty`
 
 // An app is what all commands share.
 type app struct {
@@ -72,11 +78,22 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tidemark",
 		Short: "Judge whether the nodes of a clustered gateway keep what the documents promise",
-		Long:  "Judge whether the nodes of a clustered gateway keep what the documents promise.\n\n" + exitCodes,
-		Args:  a.noSuchCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long:  "Judge whether the nodes of a clustered gateway keep what the documents promise.\n\n" + exitCodes + "\n\n" + variables,
+		Args:  a.noSuchCommand, RunE: func(c *cobra.Command, _ []string) error {
+			if asked, err := c.Flags().GetBool("version"); err == nil && asked {
+				return a.version("text")
+			}
+			return c.Help()
+		},
 		SilenceErrors: true, SilenceUsage: true, DisableSuggestions: true,
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return fromEnvironment(c.Flags()) },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			for _, warning := range unknownVariables(os.Environ(), c.Root()) {
+				fmt.Fprintf(a.err, "tidemark: %s\n", warning)
+			}
+			return fromEnvironment(c.Flags())
+		},
 	}
+	root.Flags().Bool("version", false, "as the command version")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -133,19 +150,48 @@ func flagError(c *cobra.Command, err error) error {
 	return usageError("%s: unknown flag --%s%s", c.Name(), name, hint)
 }
 
+// variable is the environment's name for a flag.
+func variable(flag string) string {
+	return "TIDEMARK_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// notFromEnvironment lists the flags that are asked for by hand.
+func notFromEnvironment(flag string) bool { return flag == "help" || flag == "version" }
+
 // fromEnvironment sets each flag that was not given from TIDEMARK_<NAME>.
 func fromEnvironment(flags *pflag.FlagSet) (wrong error) {
 	flags.VisitAll(func(f *pflag.Flag) {
-		variable := "TIDEMARK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, found := os.LookupEnv(variable)
-		if !found || f.Changed || f.Name == "help" {
+		name := variable(f.Name)
+		value, found := os.LookupEnv(name)
+		if !found || f.Changed || notFromEnvironment(f.Name) {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			wrong = errors.Join(wrong, usageError("%s=%s: %v", variable, value, err))
+			wrong = errors.Join(wrong, usageError("%s=%s: %v", name, value, err))
 		}
 	})
 	return wrong
+}
+
+// unknownVariables warns of each TIDEMARK_ variable that no command hears.
+func unknownVariables(environ []string, root *cobra.Command) (warnings []string) {
+	known := []string{"TIDEMARK_PG_BIN", "TIDEMARK_TEST_GATEWAY"}
+	for _, c := range root.Commands() {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if !notFromEnvironment(f.Name) {
+				known = append(known, variable(f.Name))
+			}
+		})
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "TIDEMARK_") && !slices.Contains(known, name) {
+			warnings = append(warnings, fmt.Sprintf("unknown variable %s is ignored%s", name, target.Near(name, known)))
+		}
+	}
+	return warnings
 }
 
 // output adds -o to a command that a machine may read.
@@ -197,25 +243,27 @@ func (a *app) versionCommand() *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use: "version", Short: "Print the versions of suite and Go and the digest of the features", Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			digest, err := suite.Digest(a.content)
-			if err != nil {
-				return err
-			}
-			info, _ := debug.ReadBuildInfo()
-			v := struct {
-				Suite          string `json:"suite"`
-				FeaturesDigest string `json:"features_digest"`
-				Go             string `json:"go"`
-				Results        string `json:"results"`
-			}{version(), digest, info.GoVersion, report.SchemaName}
-			if format == "json" {
-				return a.json(v)
-			}
-			fmt.Fprintf(a.out, "tidemark %s\nfeatures %s\ngo       %s\nresults  %s\n", v.Suite, v.FeaturesDigest, v.Go, v.Results)
-			return nil
-		},
+		RunE: func(*cobra.Command, []string) error { return a.version(format) },
 	}
 	output(c, &format)
 	return c
+}
+
+func (a *app) version(format string) error {
+	digest, err := suite.Digest(a.content)
+	if err != nil {
+		return err
+	}
+	info, _ := debug.ReadBuildInfo()
+	v := struct {
+		Suite          string `json:"suite"`
+		FeaturesDigest string `json:"features_digest"`
+		Go             string `json:"go"`
+		Results        string `json:"results"`
+	}{version(), digest, info.GoVersion, report.SchemaName}
+	if format == "json" {
+		return a.json(v)
+	}
+	fmt.Fprintf(a.out, "tidemark %s\nfeatures %s\ngo       %s\nresults  %s\n", v.Suite, v.FeaturesDigest, v.Go, v.Results)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,12 @@ func TestMistakesEndWith64AndTheNearestName(t *testing.T) {
 		"flag":           {[]string{"run", "--tag", "@must"}, "unknown flag --tag; nearest is --tags"},
 		"value":          {[]string{"run", "--cells", "many"}, "cells"},
 		"no cells":       {[]string{"run", "--cells", "0"}, "want at least 1"},
+		"many cells":     {[]string{"run", "--cells", "100000"}, "at most 128"},
+		"no repeat":      {[]string{"run", "--repeat", "0"}, "want at least 1"},
+		"past timeout":   {[]string{"run", "--timeout", "-5s"}, "--timeout -5s"},
+		"both":           {[]string{"run", "--quiet", "--verbose"}, "contradict"},
+		"out":            {[]string{"run", "--gateway", fake, "--out", fake + "/runs"}, "--out"},
+		"name":           {[]string{"run", "--gateway", fake, "--name", "zzzz"}, `no scenario's name matches "zzzz"`},
 		"argument":       {[]string{"run", "all"}, "takes no argument"},
 		"target":         {[]string{"run", "--target", "referense"}, `nearest is "reference"`},
 		"target's file":  {[]string{"run", "--target", wrong}, `wrong.yaml:2: unknown key "claim"; nearest is "claims"`},
@@ -173,6 +180,18 @@ func TestFlagsOverEnvironment(t *testing.T) {
 	}
 }
 
+func TestVariablesThatNobodyHears(t *testing.T) {
+	t.Setenv("TIDEMARK_CELS", "8")
+	t.Setenv("TIDEMARK_PG_BIN", "")
+	code, _, stderr := typed(t, "list", "profiles")
+	if want := `unknown variable TIDEMARK_CELS is ignored; nearest is "TIDEMARK_CELLS"`; code != 0 || strings.Count(stderr, "unknown variable") != 1 || !strings.Contains(stderr, want) {
+		t.Errorf("exit %d, %q; want 0, %q", code, stderr, want)
+	}
+	if _, stdout, _ := typed(t, "--help"); !strings.Contains(stdout, "TIDEMARK_<FLAG>") {
+		t.Errorf("the help does not tell of variables: %q", stdout)
+	}
+}
+
 func TestHelpStatesTheExitCodes(t *testing.T) {
 	code, stdout, _ := typed(t, "run", "--help")
 	if code != 0 || !strings.Contains(stdout, "130  stopped before the end") {
@@ -188,7 +207,15 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestVersionIsAFlagToo(t *testing.T) {
+	_, want, _ := typed(t, "version")
+	if code, got, _ := typed(t, "--version"); code != 0 || got != want {
+		t.Errorf("exit %d, %q; want %q", code, got, want)
+	}
+}
+
 func TestDoctorNamesACommandForAllThatIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
 	t.Setenv("TIDEMARK_PG_BIN", t.TempDir())
 	t.Setenv("DOCKER_HOST", "unix:///nonsense/docker.sock")
 	code, stdout, _ := typed(t, "doctor", "-o", "json")
@@ -200,7 +227,7 @@ func TestDoctorNamesACommandForAllThatIsMissing(t *testing.T) {
 		if f.Found == "" || (!f.Good && f.Mend == "") {
 			t.Errorf("%s: found %q, mended by %q", f.What, f.Found, f.Mend)
 		}
-		if f.Good && (f.What == "PostgreSQL" || f.What == "Docker") {
+		if f.Good && slices.Contains([]string{"PostgreSQL", "Docker", "curl", "sh"}, f.What) {
 			t.Errorf("%s is said to be there", f.What)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +33,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use: "doctor", Short: "Say what this machine has and lacks for each driver", Args: noArguments,
 		Long: "Say what this machine has and lacks for each driver, with the one command that mends it. Exit 0 where the local\ndriver can run, else 2.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			findings := []finding{findPostgres(), openFiles(), space("/dev/shm", "shared memory", 2), space(os.TempDir(), "disk", 2), docker(c.Context())}
+			findings := []finding{findPostgres(), onPath("sh", "apt-get install dash"), onPath("curl", "apt-get install curl"), openFiles(), space("/dev/shm", "shared memory", 2), space(os.TempDir(), "disk", 2), docker(c.Context())}
 			for _, f := range findings {
 				if f.must && !f.Good {
 					a.exit = suite.ExitUnsure
@@ -73,6 +74,18 @@ func findPostgres() finding {
 		return f
 	}
 	f.Good, f.Found = true, fmt.Sprintf("%d in %s", found.Major, found.Dir)
+	return f
+}
+
+// onPath looks for a program that the walk-through types its commands with.
+func onPath(name, mend string) finding {
+	f := finding{Driver: "local", What: name, must: true, Mend: mend}
+	found, err := exec.LookPath(name)
+	if err != nil {
+		f.Found = "not on PATH; the walk-through needs it"
+		return f
+	}
+	f.Good, f.Found = true, found
 	return f
 }
 

@@ -49,7 +49,7 @@ func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
 		Use: "run", Short: "Run features against a target and judge it", Args: noArguments,
-		Long: "Run features against a target and judge it.\n\n" + exitCodes,
+		Long: "Run features against a target and judge it.\n\n" + exitCodes + "\n\n" + variables,
 		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), f) },
 	}
 	f.register(c)
@@ -112,7 +112,7 @@ func (a *app) terminal(f runFlags) *report.Terminal {
 	if file, is := w.(*os.File); is {
 		live = report.IsTerminal(file)
 	}
-	_, plain := os.LookupEnv("NO_COLOR")
+	plain := os.Getenv("NO_COLOR") != ""
 	return &report.Terminal{W: w, Live: live, Color: live && !plain && !f.noColor, Quiet: f.quiet, Verbose: f.verbose}
 }
 
@@ -126,8 +126,8 @@ func (a *app) options(f runFlags, observer suite.Observer) (suite.Options, error
 	if f.driver != "local" {
 		return none, usageError("unknown driver %q; this version has local", f.driver)
 	}
-	if f.cells < 1 || f.repeat < 0 {
-		return none, usageError("--cells and --repeat want at least 1")
+	if err := f.wrong(); err != nil {
+		return none, err
 	}
 	set, err := settings(f.set)
 	if err != nil {
@@ -142,6 +142,9 @@ func (a *app) options(f runFlags, observer suite.Observer) (suite.Options, error
 			return none, err
 		}
 	}
+	if err := writable(f.out); err != nil {
+		return none, err
+	}
 	options := suite.Options{
 		Content: a.content, Version: version(), Target: t, Program: path,
 		Selection: suite.Selection{Tags: f.tags, Name: f.name, IDs: f.scenarios, Statements: f.statements, Profile: f.profile},
@@ -152,6 +155,39 @@ func (a *app) options(f runFlags, observer suite.Observer) (suite.Options, error
 		options.Keep = a.keep
 	}
 	return options, nil
+}
+
+// mostCells is more than any machine has memory and ports for.
+const mostCells = 128
+
+// wrong finds values that no run can have.
+func (f runFlags) wrong() error {
+	switch {
+	case f.cells < 1 || f.cells > mostCells:
+		return usageError("--cells %d: want at least 1 and at most %d", f.cells, mostCells)
+	case f.repeat < 1:
+		return usageError("--repeat %d: want at least 1", f.repeat)
+	case f.timeout < 0:
+		return usageError("--timeout %s: want a time to come, or 0 for none", f.timeout)
+	case f.quiet && f.verbose:
+		return usageError("--quiet and --verbose contradict each other")
+	}
+	return nil
+}
+
+// writable says whether runs can be made in the folder, before anything is started.
+func writable(dir string) error {
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		var probe string
+		if probe, err = os.MkdirTemp(dir, ".writable-"); err == nil {
+			err = os.Remove(probe)
+		}
+	}
+	if err != nil {
+		return usageError("--out %s: %v", dir, err)
+	}
+	return nil
 }
 
 // keep tells where the cluster of a failure is and waits until the run is stopped.

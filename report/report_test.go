@@ -237,7 +237,7 @@ func TestRounded(t *testing.T) {
 
 func TestWhatWasHeldBackIsShown(t *testing.T) {
 	got := strings.Join(figures(&Results{Cells: 16, HeldBack: &HeldBack{Starts: 12, AtOnce: 5}}), "\n")
-	if want := "held back    12 starts waited for this machine; 5 ran at once at the least, of 16 cells"; !strings.Contains(got, want) {
+	if want := "held back    12 of the starts waited for this machine; 5 ran at once at the least, of 16 cells"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	idle := tooBusy(&Results{Cells: 1, Busy: &Busy{Scenarios: 1, Cores: 2, TryCells: 1}})

@@ -330,7 +330,7 @@ func figures(r *Results) []string {
 		lines = append(lines, fmt.Sprintf("time         %s, %.1f × the lower bound of %s", short(r.Duration), float64(r.Duration)/float64(r.LowerBound), short(r.LowerBound)))
 	}
 	if h := r.HeldBack; h != nil {
-		lines = append(lines, fmt.Sprintf("held back    %d starts waited for this machine; %d ran at once at the least, of %d cells", h.Starts, h.AtOnce, r.Cells))
+		lines = append(lines, fmt.Sprintf("held back    %d of the starts waited for this machine; %d ran at once at the least, of %d cells", h.Starts, h.AtOnce, r.Cells))
 	}
 	return lines
 }
