@@ -91,8 +91,11 @@ func (p *pressure) hold(n int, first bool) {
 	}
 }
 
-// heldBack is what was held back so far; nil where nothing was.
+// heldBack is what was held back so far; nil where nothing was, as before the first start.
 func (p *pressure) heldBack() *report.HeldBack {
+	if p == nil {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.held.Starts == 0 {

@@ -39,7 +39,7 @@ func (r *run) results() *report.Results {
 		verdicts[s.ID] = scenario.Verdict
 		if records, chosen := r.records[s.ID]; chosen {
 			selected = append(selected, scenario.Verdict)
-			if scenario.Verdict == report.Unknown && slices.ContainsFunc(records, func(rec record) bool { return rec.late }) {
+			if slices.ContainsFunc(records, func(rec record) bool { return rec.late }) {
 				late++
 			}
 			harness = harness || slices.ContainsFunc(records, func(rec record) bool { return rec.Harness })
@@ -50,10 +50,7 @@ func (r *run) results() *report.Results {
 	if err := errors.Join(r.broken, r.stopped); err != nil {
 		out.Reason = err.Error()
 	}
-	out.Busy = busy(late, r.o.Cells)
-	if r.pressure != nil {
-		out.HeldBack = r.pressure.heldBack()
-	}
+	out.Busy, out.HeldBack = busy(late, r.o.Cells), r.pressure.heldBack()
 	out.Statements = statements(r.statements, r.all, verdicts)
 	out.Propagation = report.Distribute(out.Scenarios)
 	out.LowerBound = r.lowerBound(out.Waiting)

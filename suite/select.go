@@ -77,14 +77,11 @@ func (selection Selection) compile(all []Scenario) (keep []func(Scenario) bool, 
 		keep = append(keep, func(s Scenario) bool { return holds(s.Tags()) })
 	}
 	if selection.Name != "" {
-		name, err := regexp.Compile(selection.Name)
+		holds, err := compileName(selection.Name, all)
 		if err != nil {
-			return nil, usage("name %q: %v", selection.Name, err)
+			return nil, err
 		}
-		if !slices.ContainsFunc(all, func(s Scenario) bool { return name.MatchString(s.Name) }) {
-			return nil, usage("no scenario's name matches %q (names, not ids: tidemark list scenarios)", selection.Name)
-		}
-		keep = append(keep, func(s Scenario) bool { return name.MatchString(s.Name) })
+		keep = append(keep, holds)
 	}
 	if len(selection.IDs) > 0 {
 		if err := knownIDs(all, selection.IDs); err != nil {
@@ -102,6 +99,18 @@ func (selection Selection) compile(all []Scenario) (keep []func(Scenario) bool, 
 		keep = append(keep, func(s Scenario) bool { return !slices.Contains(s.Capabilities, "long") })
 	}
 	return keep, nil
+}
+
+func compileName(expression string, all []Scenario) (func(Scenario) bool, error) {
+	name, err := regexp.Compile(expression)
+	if err != nil {
+		return nil, usage("name %q: %v", expression, err)
+	}
+	holds := func(s Scenario) bool { return name.MatchString(s.Name) }
+	if !slices.ContainsFunc(all, holds) {
+		return nil, usage("no scenario's name matches %q (names, not ids: tidemark list scenarios)", expression)
+	}
+	return holds, nil
 }
 
 func oneOf[V any](kind, name string, known map[string]V) (V, error) {
