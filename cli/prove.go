@@ -79,10 +79,16 @@ func (a *app) printMatrix(m *suite.Matrix, folder string) {
 				name = ""
 			}
 			mark := "killed by"
-			if !c.Killed() {
+			switch {
+			case c.Early:
+				mark = "TOO EARLY"
+			case !c.Killed():
 				mark = "SURVIVES (" + string(c.Verdict) + ")"
 			}
 			fmt.Fprintf(a.out, "%-20s %-10s %s\n", name, mark, c.ID)
+			if c.Step != "" {
+				fmt.Fprintf(a.out, "%-20s %-10s   %s\n", "", "", c.Step)
+			}
 		}
 	}
 	if len(m.Problems) > 0 {

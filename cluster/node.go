@@ -100,6 +100,14 @@ func (n *Node) Polls() []time.Time {
 	})
 }
 
+// Answered returns when the database that the node polls last sent it something.
+func (n *Node) Answered() time.Time {
+	if n.replica != nil {
+		return n.replica.Answered()
+	}
+	return n.primary.Answered()
+}
+
 // Bytes returns how many bytes the node has sent to the primary and to the replica.
 func (n *Node) Bytes() (primary, replica uint64) {
 	primary, _ = n.primary.Bytes()

@@ -40,3 +40,12 @@ Feature: A cached hit is dropped when it changes, and only that one
     When a deleted credential is made through node 1
     Then node 2 shows it within the propagation bound
     And the cache of every node never lost the unrelated credential
+
+  @CLU-20 @cache-admin
+  Scenario: A change of routing leaves what is cached of credentials alone
+    Given a cluster of 2 nodes
+    And every node is ready for a new plugin beside a credential
+    And every node also holds an unrelated credential
+    When a new plugin beside a credential is made through node 1
+    Then node 2 shows it within the propagation bound
+    And the cache of every node never lost the unrelated credential

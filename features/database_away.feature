@@ -35,6 +35,17 @@ Feature: A node that is cut from its database keeps serving, and catches up
       | a new plugin         | deaf to  |
       | a new credential     | deaf to  |
 
+  @beyond @P01 @sql
+  Scenario: What was deleted from the events before a node could read it is not lost on it
+    Given a cluster of 2 nodes
+    And every node is ready for a deleted credential
+    And node 2 is cut from its database
+    And a deleted credential was made through node 1
+    And its events are deleted from the database
+    When node 2 is healed
+    Then node 2 shows it within the heal bound
+    And no node ever goes back
+
   @should @CFG-02
   Scenario: An expired entry serves on while it cannot be renewed
     Given a cluster of 2 nodes

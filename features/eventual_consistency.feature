@@ -15,6 +15,7 @@ Feature: Every node learns of a change within the poll interval
       | change                      |
       | a new route                 |
       | a route put by id           |
+      | a replaced route            |
       | a route moved to a new path |
       | a deleted route             |
       | a service pointed elsewhere |
@@ -31,6 +32,7 @@ Feature: Every node learns of a change within the poll interval
       | change                 |
       | a new credential       |
       | a credential put by id |
+      | a replaced credential  |
       | a credential's new key |
       | a deleted credential   |
       | a renamed consumer     |
@@ -56,7 +58,7 @@ Feature: Every node learns of a change within the poll interval
   @CLU-16 @CLU-17 @CLU-21 @CLU-27 @sql
   Scenario Outline: <change> takes effect at the other node's next poll and not before
     Given a cluster of 2 nodes
-    And db_update_frequency is 2 s
+    And db_update_frequency is 1.5 s
     And every node is ready for <change>
     And node 2 has just polled
     When <change> is made through node 1
@@ -71,7 +73,7 @@ Feature: Every node learns of a change within the poll interval
   @CLU-15 @CLU-17 @CLU-21 @cache-admin @sql
   Scenario: A deleted service stays in the other node's memory until its poll
     Given a cluster of 2 nodes
-    And db_update_frequency is 2 s
+    And db_update_frequency is 1.5 s
     And the service "test-service" answered on every node and then lost its route
     And node 2 has just polled
     When the service "test-service" is deleted through node 1
@@ -88,9 +90,9 @@ Feature: Every node learns of a change within the poll interval
   @CLU-43 @CLU-44
   Scenario: A shorter interval means more polls
     Given a cluster of 2 nodes
-    And db_update_frequency is 0.25 s
-    And on node 2 db_update_frequency is 1 s
-    When 8 poll intervals pass
+    And db_update_frequency is 0.2 s
+    And on node 2 db_update_frequency is 0.5 s
+    When 16 poll intervals pass
     Then node 1 polled more often than node 2, as their settings say
 
   @CLU-20 @CLU-23 @CLU-36
@@ -121,3 +123,12 @@ Feature: Every node learns of a change within the poll interval
     And its credential is deleted behind the gateway's back
     When an event for it commits late, after newer events were polled
     Then every node shows it within the propagation bound
+
+  @beyond @P01 @sql
+  Scenario: A router that could not be built is built at a later poll
+    Given a cluster of 2 nodes
+    And pg_timeout is 1000
+    And every node is ready for a service pointed elsewhere
+    When a service pointed elsewhere is made through node 1 while no node can load its router
+    Then every node shows it within the heal bound
+    And no node ever goes back

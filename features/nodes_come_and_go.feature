@@ -30,6 +30,7 @@ Feature: Nodes come, stop and die, and no change is lost
     And every node is ready for a deleted credential
     And node 2 is frozen
     And a deleted credential was made through node 1
+    And 3 poll intervals pass
     When node 2 goes on
     Then node 2 shows it within the propagation bound
     And no node ever goes back
@@ -42,3 +43,12 @@ Feature: Nodes come, stop and die, and no change is lost
     And a deleted credential was made through node 1
     When node 2 is started
     Then node 2 shows it from the very next request on
+
+  @CLU-03 @CLU-23 @sql
+  Scenario: What changes while a node loads for the first time is not lost on it
+    Given a cluster of 2 nodes
+    And db_update_frequency is 2 s
+    And every node is ready for a service pointed elsewhere
+    And node 2 is stopped
+    When node 2 is started, and a service pointed elsewhere is made through node 1 while it loads
+    Then node 2 shows it within the propagation bound

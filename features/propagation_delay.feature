@@ -23,7 +23,9 @@ Feature: A propagation delay postpones the drop, and bounds it
 
   @should @CLU-51
   Scenario: The delay counts from the write, not from the poll
-    Given every node is ready for a deleted credential
+    Given db_update_frequency is 1.5 s
+    And every node is ready for a deleted credential
+    And node 2 has just polled
     When a deleted credential is made through node 1
     Then node 2 shows it within the tight bound
 

@@ -22,6 +22,7 @@ Feature: A purge by hand, or a restart, ends what an event did not
     Given a cluster of 2 nodes
     And every node is ready for <change>
     And node 2 has missed <change>
+    And node 2 still showed the old state during the next 1 poll
     When the cache of node 2 is purged
     Then node 2 shows it from the very next request on
 
@@ -53,6 +54,7 @@ Feature: A purge by hand, or a restart, ends what an event did not
     Given a cluster of 2 nodes
     And every node is ready for <change>
     And node 2 has missed <change>
+    And node 2 still showed the old state during the next 1 poll
     When node 2 is restarted
     Then node 2 shows it from the very next request on
 

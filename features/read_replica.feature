@@ -9,13 +9,21 @@ Feature: A read replica that lags only makes nodes late
     When every node loads 20 new credentials
     Then the replica served those reads and the primary none of them
 
+  @CLU-25 @CLU-25b
+  Scenario: The router, too, is built from the replica
+    Given a cluster of 2 nodes with a read replica
+    And every node is ready for a new route
+    When node 2 learns of 5 new routes
+    Then the replica served those reads and the primary none of them
+
   @CLU-24 @CLU-49
   Scenario Outline: Behind a lagging replica <change> is late, never lost
     Given a cluster of 2 nodes with a read replica
     And every node is ready for <change>
     And the replica lags by 1 s
     When <change> is made through node 1
-    Then node 2 shows it within the propagation bound
+    Then node 2 still shows the old state during the next 1 poll
+    And node 2 shows it within the propagation bound
     And no node ever goes back
 
     Examples:
@@ -59,3 +67,11 @@ Feature: A read replica that lags only makes nodes late
     And the replica is frozen
     When a new route is made through node 1
     Then the Admin API of node 2 knows it from the very next request on
+
+  @CLU-13 @CLU-23 @CLU-49
+  Scenario: Between a primary that it may read and a replica that lags a node unsees nothing
+    Given a cluster of 2 nodes with a read replica
+    And the replica lags by 1 s
+    When 30 changes, 10 a second, are made through node 2 and one among them through node 1
+    Then every node shows the last state of each within the propagation bound
+    And no node ever goes back

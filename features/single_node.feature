@@ -15,6 +15,7 @@ Feature: A node's own change is immediate
       | change                      |
       | a new route                 |
       | a route put by id           |
+      | a replaced route            |
       | a route moved to a new path |
       | a deleted route             |
       | a service pointed elsewhere |
@@ -31,16 +32,30 @@ Feature: A node's own change is immediate
       | change                  |
       | a new credential        |
       | a credential put by id  |
+      | a replaced credential   |
       | a credential's new key  |
       | a deleted credential    |
       | a renamed consumer      |
       | a deleted consumer      |
 
+  @CLU-13
+  Scenario Outline: What it shows of <change> stays, also when the node finds its own event
+    Given a cluster of 1 node
+    And every node is ready for <change>
+    When <change> is made through node 1
+    Then node 1 shows it and nothing else during the next 2 polls
+
+    Examples:
+      | change               |
+      | a new route          |
+      | a changed plugin     |
+      | a deleted credential |
+
   @CLU-14 @CLU-15 @cache-admin
   Scenario: A deleted service is gone at once, from the proxy and from the node's cache
     Given a cluster of 1 node
-    And the service "test-service" answered on every node and then lost its route
-    When the service "test-service" is deleted through node 1
+    And every node serves the service "test-service"
+    When the service "test-service" is deleted through node 1 with its route
     Then node 1 answers 404 for "test-service" from the very next request on
     And the cache of node 1 no longer holds the service "test-service"
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"tidemark/gateway/cache"
+	"tidemark/gateway/config"
 	"tidemark/gateway/entity"
 	"tidemark/gateway/event"
 	"tidemark/gateway/plugin"
@@ -25,6 +27,8 @@ type mirror struct {
 	catalog *entity.Catalog
 	plugins []plugin.Plugin
 	log     *slog.Logger
+	broken  config.NodeDefects
+	past    past // GoesBack
 }
 
 // applied makes this node show its own committed change, before the Admin API answers. The store
@@ -33,6 +37,9 @@ func (m *mirror) applied(ctx context.Context, c store.Change) {
 	keys := make([]string, 0, len(c.Keys))
 	for _, k := range c.Keys {
 		keys = append(keys, k.Key)
+	}
+	if m.broken.GoesBack {
+		m.remember(keys)
 	}
 	// A build that fails is logged there and tried again at each poll: the change is committed,
 	// so the client is told so either way.
@@ -55,6 +62,9 @@ func (m *mirror) doubtful(c store.Change) {
 func (m *mirror) handle(ctx context.Context, events []event.Event) error {
 	var keys []string
 	for _, e := range events {
+		if m.broken.PluginsDeaf && e.Data == entity.PluginsVersion {
+			continue
+		}
 		switch e.Channel {
 		case entity.ChannelCore, entity.ChannelCache:
 			keys = append(keys, e.Data)
@@ -76,6 +86,9 @@ func (m *mirror) drop(ctx context.Context, keys []string) error {
 	m.cache.Drop(keys...)
 	for _, k := range keys {
 		if k == entity.RouterVersion || k == entity.PluginsVersion {
+			if m.broken.StaleAll {
+				m.cache.MarkStale()
+			}
 			return m.live.Rebuild(ctx)
 		}
 	}
@@ -85,7 +98,9 @@ func (m *mirror) drop(ctx context.Context, keys []string) error {
 // resync renews everything this node serves, because it cannot be proven that no event was lost.
 func (m *mirror) resync(ctx context.Context, reason string) {
 	m.store.Reconnect()
-	m.cache.MarkStale() // before the build, whose services are fresh
+	if !m.broken.ResyncKeeps {
+		m.cache.MarkStale() // before the build, whose services are fresh
+	}
 	if err := m.live.Rebuild(ctx); err != nil {
 		m.log.Error("resync: the router is renewed at a later poll", "reason", reason, "error", err)
 	}
@@ -101,6 +116,9 @@ func (m *mirror) purged(ctx context.Context) {
 // load reads the whole configuration in one snapshot. The services in it are cached under their
 // keys, as far as no event has dropped them in the meantime.
 func (m *mirror) load(ctx context.Context) (*proxy.State, error) {
+	if before := m.past.again.Swap(nil); before != nil {
+		return before, nil
+	}
 	token := m.cache.Token()
 	began := time.Now()
 	snapshot, err := m.store.Snapshot(ctx)
@@ -196,13 +214,28 @@ func find[T any](ctx context.Context, m *mirror, kind string, by entity.Key, vie
 }
 
 // shownCache is the cache as the Admin API shows and purges it.
-type shownCache struct{ *cache.Cache }
+type shownCache struct {
+	*cache.Cache
+	first *sync.Map // of answers by key: FirstView; else nil
+}
+
+func (n *node) shown() shownCache {
+	c := shownCache{Cache: n.cache}
+	if n.broken.FirstView {
+		c.first = new(sync.Map)
+	}
+	return c
+}
 
 // Peek gives the entity behind a cached view.
 func (c shownCache) Peek(key string) (v any, found bool) {
 	v, found = c.Cache.Peek(key)
 	if view, is := v.(interface{ shown() any }); is {
 		v = view.shown()
+	}
+	if c.first != nil {
+		first, _ := c.first.LoadOrStore(key, [2]any{v, found})
+		return first.([2]any)[0], first.([2]any)[1].(bool)
 	}
 	return v, found
 }

@@ -15,6 +15,7 @@ import (
 	"tidemark/gateway/event"
 	"tidemark/gateway/plugin"
 	"tidemark/gateway/proxy"
+	"tidemark/gateway/router"
 	"tidemark/gateway/store"
 )
 
@@ -80,7 +81,7 @@ type node struct {
 
 // assemble puts the rooms together. It does no I/O.
 func assemble(cfg config.Config, log *slog.Logger) (*node, error) {
-	n := &node{cfg: cfg, mirror: mirror{log: log}}
+	n := &node{cfg: cfg, mirror: mirror{log: log, broken: cfg.Defects.Node}}
 	n.plugins = plugins(cfg, &n.mirror, log)
 	n.catalog = catalog(cfg, n.plugins)
 	n.cache = cache.New(cache.Options{
@@ -145,13 +146,19 @@ func phase(nodeID string) float64 {
 // follow keeps the mirror up to date until ctx ends. The place in the log is taken before the first
 // load, so that nothing falls between them.
 func (n *node) follow(ctx context.Context) {
+	if n.broken.LoadFirst {
+		_ = n.live.Rebuild(ctx)
+	}
 	if n.poller.Start(ctx) != nil {
 		return
 	}
 	// A change of this node's own, or a TTL, may have made it load before it had a place in the log:
 	// what other nodes changed between the two is told by no event.
 	n.cache.MarkStale()
-	if !n.cfg.Defects.Node.NoFirstBuild {
+	if n.broken.NoFirstBuild {
+		n.past.again.Store(&proxy.State{Router: &router.Router{}, Plugins: &plugin.Index{}})
+	}
+	if !n.broken.LoadFirst {
 		_ = n.live.Rebuild(ctx) // what fails is tried again at each poll
 	}
 	_ = n.poller.Run(ctx, nil)
@@ -161,6 +168,9 @@ func (n *node) follow(ctx context.Context) {
 func (n *node) polled(ctx context.Context) {
 	n.live.SetDatabase(n.poller.Status().FailingSince.IsZero())
 	n.live.Retry(ctx)
+	if n.broken.GoesBack {
+		n.goBack(ctx)
+	}
 }
 
 // clean deletes expired events now and then, until ctx ends.
@@ -196,7 +206,7 @@ func (n *node) ready(ctx context.Context) error {
 		return err
 	case err != nil:
 		return errNoDatabase
-	case n.live.Current().Loaded.IsZero() && !n.cfg.Defects.Node.NoFirstBuild:
+	case n.live.Current().Loaded.IsZero():
 		return errNoRouter
 	}
 	return nil
@@ -208,13 +218,23 @@ func (n *node) admin() http.Handler {
 		purged = nil
 	}
 	return admin.New(admin.Options{
-		Catalog: n.catalog, Store: n.store, Cache: shownCache{n.cache}, PurgeAll: purged,
+		Catalog: n.catalog, Store: n.store, Cache: n.shown(), PurgeAll: purged,
 		Info: n.info, Status: n.report, Timers: n.timers, Refuse: oversized, MaxBody: n.cfg.AdminMaxBody, Logger: n.log,
 	})
 }
 
 func (n *node) status() http.Handler {
-	return admin.NewStatus(admin.StatusOptions{Ready: n.ready, Status: n.report, Logger: n.log})
+	sound := admin.NewStatus(admin.StatusOptions{Ready: n.ready, Status: n.report, Logger: n.log})
+	if !n.broken.DeadAlone {
+		return sound
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/status" && n.ready(r.Context()) != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		sound.ServeHTTP(w, r)
+	})
 }
 
 // info is this node's part of GET /.

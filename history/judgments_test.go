@@ -56,7 +56,7 @@ func verdict(err error) string {
 
 func TestJudgments(t *testing.T) {
 	converged := func(e []Entry) error {
-		_, err := Converged(e, turn, 2, Deadline{Name: "propagation", Within: 500 * time.Millisecond, Settle: 200 * time.Millisecond, Poll: 500 * time.Millisecond})
+		_, err := Converged(e, turn, 2, Deadline{Name: "propagation", Within: 500 * time.Millisecond, Settle: 200 * time.Millisecond, Poll: 500 * time.Millisecond, Gap: 100 * time.Millisecond})
 		return err
 	}
 	immediate := func(within time.Duration) func([]Entry) error {
@@ -98,6 +98,14 @@ func TestJudgments(t *testing.T) {
 		{"converged: neither old nor new in between", converged, join(series(2, 0, 300, 10, "404"), series(2, 300, 320, 10, "500"), series(2, 320, 700, 10, "200")), broken},
 		{"converged: looked at too briefly", converged, join(series(2, 0, 300, 10, "404"), series(2, 300, 320, 10, "200")), doubt},
 		{"converged: nobody looked after the bound", converged, series(2, 0, 300, 10, "404"), doubt},
+		{"converged: a hole across the bound", converged, join(series(2, 0, 300, 10, "404"), series(2, 5000, 5300, 10, "200")), doubt},
+		{"converged: a hole across the bound and nothing before", converged, series(2, 5000, 5300, 10, "200"), doubt},
+		{"converged: a look that hung across the bound", converged, join(series(2, 0, 590, 10, "404"), []Entry{{Kind: KindProbe, Node: 2, Subject: "dogs", Start: at(600), End: at(2500), Shown: "200"}}, series(2, 2500, 2800, 10, "200")), doubt},
+		{"converged: a hole within the bound", converged, join(series(2, 0, 150, 10, "404"), series(2, 400, 700, 10, "200")), held},
+		{"converged: a hole while settling", converged, join(series(2, 0, 300, 10, "404"), series(2, 300, 320, 10, "200"), series(2, 600, 620, 10, "200")), doubt},
+		{"converged: a hole, and settled after it", converged, join(series(2, 0, 300, 10, "404"), series(2, 300, 320, 10, "200"), series(2, 600, 900, 10, "200")), held},
+		{"converged: a hung look while settling", converged, join(series(2, 0, 300, 10, "404"), series(2, 300, 320, 10, "200"), []Entry{{Kind: KindProbe, Node: 2, Subject: "dogs", Start: at(330), End: at(2500), Shown: "200"}}), doubt},
+		{"converged: a hole after it settled", converged, join(series(2, 0, 300, 10, "404"), series(2, 300, 530, 10, "200"), series(2, 900, 910, 10, "200")), held},
 		{"converged: nobody looked at all", converged, nil, doubt},
 		{"converged: new before the change was sent does not count", converged, join([]Entry{look(2, 50, "200")}, series(2, 60, 400, 10, "404"), series(2, 400, 700, 10, "200")), held},
 
@@ -109,8 +117,13 @@ func TestJudgments(t *testing.T) {
 			{Kind: KindProbe, Node: 2, Subject: "dogs", Start: at(200), End: at(260), Shown: "200"},
 			{Kind: KindProbe, Node: 2, Subject: "dogs", Start: at(210), End: at(220), Shown: "404"},
 		}, held},
-		{"never back: nothing seen", back, nil, held},
-		{"never back: what was before the change does not count", back, []Entry{look(2, 50, "200"), look(2, 60, "404")}, held},
+		{"never back: nothing seen", back, nil, doubt},
+		{"never back: looked at before the change only", back, []Entry{look(2, 50, "200"), look(2, 60, "404")}, doubt},
+		{"never back: what was before the change does not count", back, []Entry{look(2, 50, "200"), look(2, 60, "404"), look(2, 110, "404")}, held},
+		{"never back: an error between old and new", back, []Entry{look(2, 110, "404"), look(2, 120, "500"), look(2, 130, "200")}, broken},
+		{"never back: no answer between new and new", back, []Entry{look(2, 110, "200"), look(2, 120, "no answer"), look(2, 130, "200")}, broken},
+		{"never back: an error before the first answer", back, []Entry{look(2, 110, "503"), look(2, 120, "404"), look(2, 130, "200")}, held},
+		{"never back: an error at the end, where the node goes away", back, []Entry{look(2, 110, "404"), look(2, 120, "no answer")}, held},
 		{"never back: through all states in order", passed, []Entry{look(2, 110, "404"), look(2, 120, "first"), look(2, 130, "second"), look(2, 140, "200")}, held},
 		{"never back: states may be skipped", passed, []Entry{look(2, 110, "404"), look(2, 130, "second"), look(2, 140, "200")}, held},
 		{"never back: from the second to the first", passed, []Entry{look(2, 110, "404"), look(2, 120, "second"), look(2, 130, "first"), look(2, 140, "200")}, broken},

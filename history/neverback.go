@@ -2,14 +2,28 @@ package history
 
 import "fmt"
 
-// NeverBack holds when no look shows an older state than another look that had ended before it began.
+// NeverBack holds when no look shows an older state than another look that had ended before it began, and none shows
+// an error between two states that were made: a node that has answered is not to stop. What a look shows that belongs to
+// no state counts as such only where a look after it shows one again. Nobody looked: a doubt.
 func NeverBack(entries []Entry, t Turn, node int) error {
 	var ended []Entry // looks by rank: the one that ended first
+	var lapse Entry   // the first look since a known state that shows none
+	looked := false
 	for _, p := range Probes(entries, node, t.Subject) {
-		rank := t.rank(p.Shown)
-		if p.Start.Before(t.Sent) || rank < 0 {
+		if p.Start.Before(t.Sent) {
 			continue
 		}
+		rank := t.rank(p.Shown)
+		if rank < 0 {
+			if looked && lapse.End.IsZero() {
+				lapse = p
+			}
+			continue
+		}
+		if !lapse.End.IsZero() {
+			return broke(t, lapse, t.Answered, 0, fmt.Sprintf("node %d to show %q, %q or a state between them", node, t.Old, t.New))
+		}
+		looked = true
 		for len(ended) <= rank {
 			ended = append(ended, Entry{})
 		}
@@ -21,6 +35,9 @@ func NeverBack(entries []Entry, t Turn, node int) error {
 		if ended[rank].End.IsZero() || p.End.Before(ended[rank].End) {
 			ended[rank] = p
 		}
+	}
+	if !looked {
+		return Doubtf("nobody looked at %q on node %d after %q", t.Subject, node, t.Change)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (w *World) purgesWhileLoading(ctx context.Context, node int) error {
 func (w *World) holdsUnrelated(ctx context.Context) error {
 	err := w.Call(ctx, w.Those("every node")[0], stage.Post("/consumers/dana/key-auth", fields{"key": unrelated}))
 	key, keyErr := w.KeyOf(ctx, "keyauth_credentials", map[string]string{"key": unrelated})
-	if err := errors.Join(err, keyErr, w.Heard(ctx, w.History.Now())); err != nil {
+	if err := errors.Join(err, keyErr, w.Digested(ctx, "every node", w.History.Now())); err != nil {
 		return err
 	}
 	w.unrelated = stage.Look{Path: key, Cached: true, Old: "200"}

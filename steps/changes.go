@@ -72,6 +72,10 @@ func changes() []change {
 			made: one(stage.Patch("/routes/dogs", fields{"paths": []string{"/cats"}})), looks: append(shows("200", "404"), stage.Look{Path: "/cats", Old: "404", New: "200"}),
 		},
 		{
+			name: "a replaced route", doc: "PUT of a route that exists: the old path ends, the new one begins", given: served, route: routeID,
+			made: one(stage.Put("/routes/"+routeID, fields{"name": "dogs", "paths": []string{"/cats"}, "service": fields{"id": serviceID}})), looks: append(shows("200", "404"), stage.Look{Path: "/cats", Old: "404", New: "200"}),
+		},
+		{
 			name: "a deleted route", doc: "DELETE of a route", given: served, made: one(stage.Remove("/routes/dogs")), looks: shows("200", "404"), route: routeID,
 			behind: &behind{"route is deleted", "delete_route", map[string]string{"name": "dogs"}},
 		},
@@ -83,6 +87,7 @@ func changes() []change {
 		{name: "a disabled service", doc: "PATCH of a service to enabled: false", given: served, made: one(stage.Patch("/services/dogs", fields{"enabled": false})), looks: shows("200", "404")},
 
 		{name: "a new plugin", doc: "POST of a plugin on a service", given: served, made: one(closed), looks: shows("200", "418")},
+		{name: "a new plugin beside a credential", doc: "POST of a plugin where key-auth is: no credential has changed", given: known, made: one(closed), looks: opens("200", "418"), key: "bone"},
 		{
 			name: "a changed plugin", doc: "PATCH of a plugin's configuration", given: append(served[:2:2], closed), looks: shows("418", "451"),
 			made: one(stage.Patch("/plugins/"+pluginID, fields{"config": fields{"status_code": 451}})),
@@ -105,6 +110,10 @@ func changes() []change {
 		{
 			name: "a deleted credential", doc: "DELETE of a credential", given: known, made: one(stage.Remove("/consumers/dana/key-auth/" + credentialID)), looks: opens("200", "401"), key: "bone",
 			behind: &behind{"credential is deleted", "delete_credential", map[string]string{"key": "bone"}},
+		},
+		{
+			name: "a replaced credential", doc: "PUT of a credential that exists: the old key ends, the new one begins", given: known, key: "bone",
+			made: one(stage.Put("/consumers/dana/key-auth/"+credentialID, fields{"key": "stick"})), looks: append(opens("200", "401"), stage.Look{Path: "/dogs", Key: "stick", Old: "401", New: "200"}),
 		},
 		{
 			name: "a renamed consumer", doc: "PATCH of a consumer's username, which the upstream is told", given: known, made: one(stage.Patch("/consumers/"+consumerID, fields{"username": "dora"})),

@@ -52,7 +52,29 @@ func (w *World) isMadeBehindTheGatewaysBack(ctx context.Context, what string) er
 	if w.change == nil || w.change.behind == nil || w.change.behind.name != what {
 		return fmt.Errorf("say %q: no sentence has made every node ready for a change that can be made so", what)
 	}
-	return w.behind(ctx)
+	if err := w.Digested(ctx, "every node", w.prepared); err != nil {
+		return err // an event of before would have nodes load what comes now
+	}
+	if err := w.behind(ctx); err != nil {
+		return err
+	}
+	return w.fresh(w.change.behind.name)
+}
+
+func (w *World) itsEventsAreDeleted(ctx context.Context) error {
+	rows, err := w.SQL(ctx, "delete_events_openly", nil)
+	if err == nil && rows < 1 {
+		err = history.Doubtf("no event was there to be deleted")
+	}
+	return err
+}
+
+func (w *World) isMadeWhileNobodyLoads(ctx context.Context, name string, node int) error {
+	return w.makesUnloadable(ctx, name, node)
+}
+
+func (w *World) isMadeWhileItLoads(ctx context.Context, starting int, name string, node int) error {
+	return w.makesWhileLoading(ctx, starting, name, node)
 }
 
 func (w *World) wasLoadingWhileDeleted(ctx context.Context, node int) error {
@@ -117,41 +139,52 @@ func (w *World) misses(ctx context.Context, node int) error {
 	if err := w.inflict(ctx, node, toxics.CutFromDatabase); err != nil {
 		return err
 	}
-	deaf := w.History.Now()
-	w.resyncs[node] = w.resynced(ctx, node)
 	w.Leave(node, true) // it is not asked: an entry that expires now would be kept for its age
-	err := w.missed(ctx, node)
-	if early := w.Polls(node, deaf); err == nil && len(early) > 0 {
-		err = history.Doubtf("node %d polled %v after it had been cut off", node, early[0].Sub(deaf))
+	var err error
+	if w.resyncs[node], err = w.resynced(ctx, node); err == nil {
+		err = w.missed(ctx, node)
 	}
 	err = errors.Join(err, w.Cluster.Node(node).Heal(ctx))
 	w.Leave(node, false)
 	if err != nil {
 		return err
 	}
+	return w.fresh("missing the event")
+}
+
+// fresh doubts what has taken more than half a TTL since the state before was made: entries may expire by themselves.
+func (w *World) fresh(what string) error {
 	ttl := w.Settings.Duration("db_cache_ttl")
 	if took := w.History.Now().Sub(w.prepared); ttl > 0 && took > ttl/2 {
-		return history.Doubtf("missing the event took %v from the first look on, more than half the TTL", took)
+		return history.Doubtf("%s: %v had passed since the first look, more than half the TTL", what, took)
 	}
 	return nil
 }
 
 // resynced returns how often a node has renewed all it knows, where it says so.
-func (w *World) resynced(ctx context.Context, node int) uint64 {
+func (w *World) resynced(ctx context.Context, node int) (uint64, error) {
 	var status struct {
 		Tidemark struct{ Resyncs uint64 }
 	}
-	if answer, err := w.Request(ctx, w.Cluster.Node(node).StatusURL()+"/status"); err == nil {
-		_ = json.NewDecoder(answer.Body).Decode(&status)
+	answer, err := w.Request(ctx, w.Cluster.Node(node).StatusURL()+"/status")
+	if err == nil {
+		err = json.NewDecoder(answer.Body).Decode(&status)
 		_ = answer.Body.Close()
 	}
-	return status.Tidemark.Resyncs
+	if err != nil {
+		return 0, history.Doubtf("node %d does not say how often it has renewed all it knows: %v", node, err)
+	}
+	return status.Tidemark.Resyncs, nil
 }
 
 // spoilt doubts a missed event where the node has renewed all it knows since: it then learns without the event.
 func (w *World) spoilt(ctx context.Context) error {
 	for node, before := range w.resyncs {
-		if after := w.resynced(ctx, node); after > before {
+		after, err := w.resynced(ctx, node)
+		if err != nil {
+			return err
+		}
+		if after > before {
 			return history.Doubtf("node %d missed an event, but has renewed all it knows %d times since", node, after-before)
 		}
 	}
@@ -176,9 +209,25 @@ func (w *World) missed(ctx context.Context, node int) error {
 			return err
 		}
 	}
-	rows, err := w.SQL(ctx, "delete_events", nil)
+	return w.deleteEvents(ctx, node)
+}
+
+// deleteEvents deletes all events without a trace, and sees that some were of the change and none is left.
+func (w *World) deleteEvents(ctx context.Context, node int) error {
+	since := w.turns[0].Sent.UTC().Format(time.RFC3339Nano)
+	rows, err := w.SQL(ctx, "delete_events_since", map[string]string{"since": since})
 	if err == nil && rows < 1 {
-		err = history.Doubtf("no event was there to be missed by node %d", node)
+		err = history.Doubtf("no event of %s was there to be missed by node %d", w.change.name, node)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := w.SQL(ctx, "delete_events", nil); err != nil { // those from before it, too
+		return err
+	}
+	left, err := w.SQL(ctx, "count_all_events", nil)
+	if err == nil && left > 0 {
+		err = history.Doubtf("%d events are still there for node %d", left, node)
 	}
 	return err
 }
@@ -186,7 +235,7 @@ func (w *World) missed(ctx context.Context, node int) error {
 // loadsAcrossDeletion has a node load an entry whose answer comes late, and deletes the row meanwhile. That the
 // request is then answered by the old state shows that the load had read it.
 func (w *World) loadsAcrossDeletion(ctx context.Context, node int) error {
-	if err := w.purge(ctx, node); err != nil {
+	if err := errors.Join(w.Digested(ctx, "every node", w.prepared), w.purge(ctx, node)); err != nil {
 		return err
 	}
 	w.See(ctx, w.change.looks[0], node) // its connection is warm

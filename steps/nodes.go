@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/cucumber/godog"
+
+	"tidemark/history"
 )
 
 func (w *World) aCluster(nodes int, how string) error {
@@ -81,7 +83,9 @@ func (w *World) nodeIsKilled(ctx context.Context, node int) error {
 }
 
 func (w *World) nodeIsFrozen(ctx context.Context, node int) error {
-	return w.goes(ctx, node, func() error { return w.Cluster.Node(node).Freeze(ctx) })
+	err := w.goes(ctx, node, func() error { return w.Cluster.Node(node).Freeze(ctx) })
+	w.frozen = w.History.Now()
+	return err
 }
 
 func (w *World) nodeIsStarted(ctx context.Context, node int) error {
@@ -94,6 +98,9 @@ func (w *World) nodeIsRestarted(ctx context.Context, node int) error {
 }
 
 func (w *World) nodeGoesOn(ctx context.Context, node int) error {
+	if stood, f := w.History.Now().Sub(w.frozen), w.Interval(node); stood < f || len(w.Polls(node, w.frozen)) > 0 {
+		return history.Doubtf("node %d polled %d times in the %v for which it was frozen, and has to miss a poll", node, len(w.Polls(node, w.frozen)), stood)
+	}
 	err := w.act(ctx, 0, func() error { return w.Cluster.Node(node).Thaw(ctx) })
 	w.Leave(node, false)
 	return err

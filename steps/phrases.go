@@ -72,6 +72,9 @@ func (w *World) phrases() []Phrase {
 		{`every node is ready for ` + aThing, `every node is ready for a new route`, "the state before is on every node, no event is under way, and the nodes are watched from now on", w.everyNodeIsReadyFor},
 		{aThing + ` (?:is|was) made through ` + node, `a deleted credential is made through node 1`, "the change, by the node's Admin API; the next request follows at once", w.isMadeThrough},
 		{aThing + ` is made through ` + node + `, which is killed at its answer`, `a new route is made through node 1, which is killed at its answer`, "the node dies when it has acknowledged the change", w.isMadeThroughAndKilled},
+		{aThing + ` is made through ` + node + ` while no node can load its router`, `a service pointed elsewhere is made through node 1 while no node can load its router`, "the database keeps every build waiting until it fails, and lets go", w.isMadeWhileNobodyLoads},
+		{node + ` is started, and ` + aThing + ` is made through ` + node + ` while it loads`, `node 2 is started, and a service pointed elsewhere is made through node 1 while it loads`, "after its first snapshot, and before that was served", w.isMadeWhileItLoads},
+		{`(\d+) changes, (\d+) a second, are made through ` + node + ` and one among them through ` + node, `30 changes, 10 a second, are made through node 2 and one among them through node 1`, "one after the other, of routing, plugins and consumers", w.changesAreMadeSlowly},
 		{`(\d+) changes are made through all nodes in turn`, `30 changes are made through all nodes in turn`, "one after the other, of routing, plugins and consumers", w.changesAreMade},
 		{who + ` (?:shows it|runs the plugin) from the very next request on`, `node 1 shows it from the very next request on`, "no request that began after the change (or purge, or start) sees the old state", w.showsFromTheNextRequestOn},
 		{who + ` (?:shows it|shows the last state of each|runs the plugin) ` + bound, `node 2 shows it within the propagation bound`, "seen within the bound, and not unseen again while it settles", w.showsWithin},
@@ -86,6 +89,7 @@ func (w *World) phrases() []Phrase {
 		{node + ` is (cut from|deaf to|held from) (?:its|the) database`, `node 2 is cut from its database`, "connections refused, answers swallowed, or all bytes kept back", w.nodeIsFromItsDatabase},
 		{node + ` is healed`, `node 2 is healed`, "the end of it", w.nodeIsHealed},
 		{node + ` has missed ` + aThing, `node 2 has missed a new route`, "made through another node, and its events deleted without a trace before this node could poll", w.hasMissed},
+		{`its events are deleted from the database`, ``, "by plain SQL, before a node that is away could read them", w.itsEventsAreDeleted},
 		{`the replica lags by ` + number + ` s`, `the replica lags by 1 s`, "its log arrives late; bounds count it", w.theReplicaLags},
 		{`the replica is frozen`, ``, "it answers, and shows nothing newer", w.theReplicaIsFrozen},
 		{`the replica thaws`, ``, "the end of frozen", w.theReplicaThaws},
@@ -111,6 +115,7 @@ func (w *World) phrases() []Phrase {
 		{`every node serves ` + name, `every node serves "/steady"`, "a service with a route, answering 200 on every node, and watched", w.serves},
 		{name + ` answered on every node and then lost its route`, `the service "test-service" answered on every node and then lost its route`, "nodes hold the service in memory and can show it only there", w.answeredAndLostItsRoute},
 		{name + ` is deleted through ` + node, `the service "test-service" is deleted through node 1`, "DELETE of the service", w.theServiceIsDeletedThrough},
+		{name + ` is deleted through ` + node + ` with its route`, `the service "test-service" is deleted through node 1 with its route`, "DELETE of the route, then of the service", w.isDeletedWithItsRoute},
 		{`the deletion of ` + name + ` is refused by ` + node, `the deletion of the service "test-service" is refused by node 1`, "400: it still has a route", w.theDeletionIsRefusedBy},
 		{`every node keeps serving ` + name + ` ` + window, `every node keeps serving "test-service" during the next 2 polls`, "every look in the window answers 200", w.everyNodeKeepsServing},
 		{name + ` never failed on any node`, `"/steady" never failed on any node`, "every look since it was served answered 200", w.neverFailedOnAnyNode},
@@ -125,6 +130,7 @@ func (w *World) phrases() []Phrase {
 		{`every node polled once in each interval`, ``, "evenly, none skipped", w.everyNodePolledOnce},
 		{node + ` polled more often than ` + node + `, as their settings say`, `node 1 polled more often than node 2, as their settings say`, "each as often as its interval says", w.polledMoreOften},
 		{`every node loads (\d+) new credentials`, `every node loads 20 new credentials`, "made, seen by the replica, then asked for", w.everyNodeLoadsNewCredentials},
+		{node + ` learns of (\d+) new routes`, `node 2 learns of 5 new routes`, "made through node 1, and known to this node by its router alone", w.learnsOfNewRoutes},
 		{`the replica served those reads and the primary none of them`, ``, "by the bytes on each node's links", w.theReplicaServedThoseReads},
 
 		// logging: the plugin and its queue

@@ -100,9 +100,9 @@ func TestStepsTakeWhatPhrasesCapture(t *testing.T) {
 }
 
 func TestSentencesNameKnownChanges(t *testing.T) {
-	named := regexp.MustCompile(`(?:^every node is ready for |has missed |^)(an? .+?)(?: (?:is|was) made through .*)?$`)
+	named := regexp.MustCompile(`(?:^every node is ready for |has missed |is started, and |^)(an? .+?)(?: (?:is|was) made through .*)?$`)
 	for sentence, where := range sentences(t) {
-		if !strings.Contains(sentence, "ready for") && !strings.Contains(sentence, "made through node") && !strings.Contains(sentence, "has missed") {
+		if strings.Contains(sentence, "changes") || !strings.Contains(sentence, "ready for") && !strings.Contains(sentence, "made through node") && !strings.Contains(sentence, "has missed") {
 			continue
 		}
 		if _, err := changeNamed(named.FindStringSubmatch(sentence)[1]); err != nil {

@@ -11,7 +11,13 @@ import (
 
 func (w *World) hasJustPolled(ctx context.Context, node int) error {
 	return w.Each(ctx, fmt.Sprintf("node %d", node), func(node int) error {
-		return w.polled(ctx, node, w.History.Now().Add(-w.Interval(node)/8)) // so long ago is just now
+		if err := w.Digested(ctx, fmt.Sprintf("node %d", node), w.prepared); err != nil {
+			return err
+		}
+		if err := w.polled(ctx, node, w.History.Now().Add(-w.Interval(node)/8)); err != nil { // so long ago is just now
+			return err
+		}
+		return w.heardOut(ctx, node)
 	})
 }
 
@@ -45,9 +51,25 @@ func (w *World) polled(ctx context.Context, node int, since time.Time) error {
 	return nil
 }
 
+// heardOut waits until a node's last poll has been answered and its link is silent: what is committed from now on, that
+// poll has not seen.
+func (w *World) heardOut(ctx context.Context, node int) error {
+	silent := func() bool {
+		polls, answered := w.Polls(node, time.Time{}), w.Cluster.Node(node).Answered()
+		return answered.After(polls[len(polls)-1]) && w.History.Now().Sub(answered) > w.Bounds.Slack/10
+	}
+	if !w.Until(ctx, w.History.Now().Add(w.Interval(node)/4), silent) {
+		return history.Doubtf("the last poll of node %d was not answered within a quarter of its interval", node)
+	}
+	return nil
+}
+
 // pollsAsSet judges that a node polled in the window as often as its interval says, give or take one.
 func (w *World) pollsAsSet(node int) error {
 	count, f := 0, w.Interval(node)
+	if window := w.window.To.Sub(w.window.From); window < 6*f {
+		return fmt.Errorf("count the polls of node %d: %v is too short to tell, with one every %v", node, window, f)
+	}
 	for _, at := range w.Polls(node, w.window.From) {
 		if !at.After(w.window.To) {
 			count++

@@ -2,7 +2,10 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"tidemark/history"
 	"tidemark/steps/stage"
@@ -16,7 +19,18 @@ func (w *World) everyNodeLoadsNewCredentials(ctx context.Context, count int) err
 }
 
 func (w *World) theReplicaServedThoseReads(ctx context.Context) error {
-	return w.Each(ctx, "every node", w.readFromReplica)
+	if err := w.Up(ctx); err != nil || len(w.traffic) == 0 {
+		return errors.Join(err, errors.New("judge reads: none were counted"))
+	}
+	var errs []error
+	for _, node := range slices.Sorted(maps.Keys(w.traffic)) {
+		errs = append(errs, w.readFromReplica(node))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *World) learnsOfNewRoutes(ctx context.Context, node, count int) error {
+	return w.learns(ctx, node, count)
 }
 
 func (w *World) theAdminAPIKnowsIt(ctx context.Context, node int) error {
@@ -33,10 +47,8 @@ func (w *World) loads(ctx context.Context, count int) error {
 			return err
 		}
 	}
-	for range 2 { // a node learns with a poll how far the replica is
-		if err := w.Heard(ctx, w.History.Now()); err != nil {
-			return err
-		}
+	if err := w.Digested(ctx, "every node", w.History.Now()); err != nil { // and so each has learnt how far the replica is
+		return err
 	}
 	return w.Each(ctx, "every node", func(node int) error {
 		primary, replica := w.Cluster.Node(node).Bytes()
@@ -49,6 +61,26 @@ func (w *World) loads(ctx context.Context, count int) error {
 		w.traffic[node] = [2]uint64{primaryAfter - primary, replicaAfter - replica}
 		return nil
 	})
+}
+
+// learns makes routes through node 1, waits until another node has built its router with all of them, and notes what
+// that moved on its links.
+func (w *World) learns(ctx context.Context, node, count int) error {
+	if err := w.Digested(ctx, fmt.Sprintf("node %d", node), w.prepared); err != nil {
+		return err
+	}
+	primary, replica := w.Cluster.Node(node).Bytes()
+	for i := range count {
+		if err := w.Call(ctx, 1, stage.Post("/services/dogs/routes", fields{"paths": []string{fmt.Sprintf("/dogs-%d", i)}})); err != nil {
+			return err
+		}
+	}
+	if err := w.Digested(ctx, fmt.Sprintf("node %d", node), w.History.Now()); err != nil {
+		return err
+	}
+	primaryAfter, replicaAfter := w.Cluster.Node(node).Bytes()
+	w.traffic[node] = [2]uint64{primaryAfter - primary, replicaAfter - replica}
+	return w.Show(ctx, stage.Look{Path: fmt.Sprintf("/dogs-%d", count-1)}, node, "200")
 }
 
 // readFromReplica judges the bytes that a node moved while it loaded.

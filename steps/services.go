@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"tidemark/history"
 	"tidemark/steps/stage"
@@ -15,6 +17,10 @@ func (w *World) answeredAndLostItsRoute(ctx context.Context, name string) error 
 
 func (w *World) theServiceIsDeletedThrough(ctx context.Context, _ string, node int) error {
 	return w.makes(ctx, w.change.name, node, nil)
+}
+
+func (w *World) isDeletedWithItsRoute(ctx context.Context, name string, node int) error {
+	return w.deletesWithRoute(ctx, name, node)
 }
 
 func (w *World) theDeletionIsRefusedBy(ctx context.Context, name string, node int) error {
@@ -33,11 +39,11 @@ func (w *World) neverFailedOnAnyNode(ctx context.Context, name string) error {
 }
 
 func (w *World) answers404(ctx context.Context, who, _ string) error {
-	return w.Each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.change.looks[:1]) })
+	return w.Each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.looks(false)) })
 }
 
 func (w *World) theCacheNoLongerHoldsTheService(ctx context.Context, who, _ string) error {
-	return w.Each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.change.looks[1:]) })
+	return w.Each(ctx, who, func(node int) error { return w.immediate(ctx, node, w.looks(true)) })
 }
 
 func (w *World) theCacheStillHoldsTheService(ctx context.Context, who, _, window string) error {
@@ -45,11 +51,23 @@ func (w *World) theCacheStillHoldsTheService(ctx context.Context, who, _, window
 }
 
 func (w *World) theCacheDropsTheService(ctx context.Context, who, _, bound string) error {
-	return w.Each(ctx, who, func(node int) error { return w.converges(ctx, node, bound, w.turns[1:]) })
+	return w.Each(ctx, who, func(node int) error { return w.converges(ctx, node, bound, w.turns) })
 }
 
 func (w *World) changesAreMade(ctx context.Context, count int) error {
-	return w.burst(ctx, count)
+	return w.burst(ctx, count, 0, func(i int) int {
+		nodes := w.Those("every node")
+		return nodes[(i/len(manySeries())+i)%len(nodes)]
+	})
+}
+
+func (w *World) changesAreMadeSlowly(ctx context.Context, count, perSecond, most, one int) error {
+	return w.burst(ctx, count, time.Second/time.Duration(max(perSecond, 1)), func(i int) int {
+		if i == count/2 {
+			return one
+		}
+		return most
+	})
 }
 
 // serves makes a service with a route, waits until every node serves it, and watches it without rest: what
@@ -76,13 +94,45 @@ func (w *World) losesItsRoute(ctx context.Context, name string) error {
 	if err := w.settle(ctx, c.looks...); err != nil {
 		return err
 	}
-	key, err := w.KeyOf(ctx, "services", map[string]string{"id": otherID})
+	held, err := w.heldInCache(ctx)
 	if err != nil {
 		return err
 	}
-	c.given = []stage.Call{stage.Remove("/routes/" + name)}
-	c.looks = []stage.Look{{Path: "/" + name, Old: "404", New: "404"}, {Path: key, Cached: true, Old: "200", New: "404"}}
-	return w.readyFor(ctx, c)
+	if err := w.Call(ctx, first, stage.Remove("/routes/"+name)); err != nil {
+		return err
+	}
+	c.given, c.looks = nil, []stage.Look{held}
+	if err := w.readyFor(ctx, c); err != nil {
+		return err
+	}
+	return w.showOld(ctx, stage.Look{Path: "/" + name, Old: "404"})
+}
+
+// heldInCache is the look at the service in the caches.
+func (w *World) heldInCache(ctx context.Context) (stage.Look, error) {
+	key, err := w.KeyOf(ctx, "services", map[string]string{"id": otherID})
+	return stage.Look{Path: key, Cached: true, Old: "200", New: "404"}, err
+}
+
+// looks returns those of the change that go to the caches, or through the proxy.
+func (w *World) looks(cached bool) []stage.Look {
+	return slices.DeleteFunc(slices.Clone(w.change.looks), func(l stage.Look) bool { return l.Cached != cached })
+}
+
+// deletesWithRoute deletes a service that is served: its route first, since it may not lack a service. From then on
+// the caches are watched, too.
+func (w *World) deletesWithRoute(ctx context.Context, name string, node int) error {
+	held, err := w.heldInCache(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.settle(ctx, held); err != nil {
+		return err
+	}
+	w.Probe(ctx, held)
+	w.change.made = []stage.Call{stage.Remove("/routes/" + name), stage.Remove("/services/" + name)}
+	w.change.looks = append(w.change.looks, held)
+	return w.makes(ctx, w.change.name, node, nil)
 }
 
 // neverFailed judges all looks at an unchanged route since every node served it, until a poll interval
@@ -132,8 +182,9 @@ func manySeries() []series {
 	}
 }
 
-// burst makes changes through all nodes in turn, one after the other, on subjects of every kind.
-func (w *World) burst(ctx context.Context, count int) error {
+// burst makes changes one after the other, a pace apart, each through the node that is chosen for it, on subjects of
+// every kind.
+func (w *World) burst(ctx context.Context, count int, pace time.Duration, through func(i int) int) error {
 	all, c := manySeries(), &change{name: fmt.Sprintf("the last of %d changes", count)}
 	for _, s := range all {
 		c.given, c.looks = append(c.given, s.given...), append(c.looks, s.look)
@@ -142,17 +193,18 @@ func (w *World) burst(ctx context.Context, count int) error {
 		return err
 	}
 	w.turns = c.turned(w.History.Now(), w.History.Now())
-	nodes := w.Those("every node")
 	for i := range count {
 		turn, s := &w.turns[i%len(all)], all[i%len(all)]
 		made, state := s.next(i + 1)
-		if err := w.Call(ctx, nodes[(i/len(all)+i)%len(nodes)], made); err != nil {
+		if err := w.Call(ctx, through(i), made); err != nil {
 			return err
 		}
+		answered := w.History.Now()
+		w.Pass(ctx, pace)
 		if turn.New != "" {
 			turn.Via = append(turn.Via, turn.New)
 		}
-		turn.New, turn.Answered = state, w.History.Now()
+		turn.New, turn.Answered = state, answered
 		w.origin, c.looks[i%len(all)].New = turn.Answered, state
 	}
 	return nil

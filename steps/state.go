@@ -27,18 +27,23 @@ func (w *World) readyFor(ctx context.Context, c *change) error {
 }
 
 // settle waits until every node has heard of all that was done so far and shows the old state of the looks.
-// So no event is on its way any more when the scenario begins.
+// So no event is on its way any more when the scenario begins. Where one does not, the scenario has not begun.
 func (w *World) settle(ctx context.Context, looks ...stage.Look) error {
-	began := w.History.Now()
-	if err := w.Heard(ctx, began); err != nil {
+	if err := w.Heard(ctx, w.History.Now()); err != nil {
 		return err
 	}
+	return w.showOld(ctx, looks...)
+}
+
+// showOld waits until every node shows the old state of the looks.
+func (w *World) showOld(ctx context.Context, looks ...stage.Look) error {
+	began := w.History.Now()
 	for _, node := range w.Those("every node") {
 		for _, l := range looks {
 			shown := ""
 			old := func() bool { shown = w.See(ctx, l, node); return shown == l.Old }
 			if !w.Until(ctx, began.Add(w.Bounds.Propagation+w.Bounds.Slack), old) {
-				return w.Judge(&history.Violation{Expected: fmt.Sprintf("node %d to show %q before the change", node, l.Old), Actual: fmt.Sprintf("%q", shown), Node: node, Request: "GET " + w.URL(l, node)}, began)
+				return history.Doubtf("node %d showed %q instead of %q before the change (GET %s)", node, shown, l.Old, w.URL(l, node))
 			}
 		}
 	}

@@ -70,6 +70,7 @@ type World struct {
 	loaded    chan string       // what a load under way will show
 	traffic   map[int][2]uint64 // bytes to primary and replica, by node
 	resyncs   map[int]uint64    // of nodes that missed an event, before
+	frozen    time.Time         // since when a node stands still
 	walk      []typed           // what the walk-through printed
 }
 

@@ -75,7 +75,7 @@ func (w *World) turn(l stage.Look) history.Turn {
 // converges waits for the turns to be seen on a node and judges when that was.
 func (w *World) converges(ctx context.Context, node int, bound string, turns []history.Turn) error {
 	if len(turns) == 0 {
-		return errors.New("judge a change: none was made")
+		return errNoChange
 	}
 	d, err := w.deadline(ctx, node, bound, turns[0].Sent)
 	if err != nil {
@@ -83,7 +83,7 @@ func (w *World) converges(ctx context.Context, node int, bound string, turns []h
 	}
 	for _, t := range turns {
 		var p history.Propagation
-		w.Until(ctx, d.Since.Add(d.Within+d.Settle+w.Bounds.Slack), func() bool {
+		w.Until(ctx, d.Since.Add(d.Within+4*d.Settle+w.Bounds.Slack), func() bool {
 			p, err = history.Converged(w.History.Entries(), t, node, d)
 			return err == nil || isViolation(err)
 		})
@@ -116,9 +116,12 @@ func isViolation(err error) bool {
 	return errors.As(err, &v)
 }
 
+// errNoChange says that a sentence has nothing to judge.
+var errNoChange = errors.New("judge a change: none was made")
+
 // deadline gives a bound by its name in the sentences.
 func (w *World) deadline(ctx context.Context, node int, name string, sent time.Time) (history.Deadline, error) {
-	d := history.Deadline{Name: name, Since: w.origin, Settle: w.Bounds.Settle, Poll: w.Interval(node)}
+	d := history.Deadline{Name: name, Since: w.origin, Settle: w.Bounds.Settle, Poll: w.Interval(node), Gap: w.Bounds.Slack / 2}
 	switch name {
 	case "propagation":
 		d.Within = w.Bounds.Propagation
@@ -193,6 +196,9 @@ func (w *World) length(window string) (time.Duration, error) {
 // notEarlier waits for the end of the propagation delay and judges that nothing was seen before.
 func (w *World) notEarlier(ctx context.Context, node int) error {
 	delay := w.Settings.Duration("db_update_propagation")
+	if len(w.turns) == 0 {
+		return errNoChange
+	}
 	var errs []error
 	for _, t := range w.turns {
 		w.Until(ctx, t.Sent.Add(delay+w.Bounds.Slack), func() bool { return w.History.Now().After(t.Sent.Add(delay + 2*stage.Pace)) })
@@ -203,6 +209,9 @@ func (w *World) notEarlier(ctx context.Context, node int) error {
 
 // neverBack judges the whole scenario.
 func (w *World) neverBack(node int) error {
+	if len(w.turns) == 0 {
+		return errNoChange
+	}
 	var errs []error
 	for _, t := range w.turns {
 		errs = append(errs, w.Judge(history.NeverBack(w.History.Entries(), t, node), t.Sent))

@@ -112,12 +112,13 @@ func (w *World) curlrc() error {
 
 // types has a shell run one command, again while node 2 has not heard of the route yet.
 func (w *World) types(ctx context.Context, i int, command string) error {
-	deadline := w.History.Now().Add(w.Bounds.Propagation)
+	deadline := w.History.Now().Add(w.Bounds.Propagation) // a command that began before it proves nothing
 	var err error
 	var answer typed
-	w.Until(ctx, deadline, func() bool {
+	w.Until(ctx, deadline.Add(w.Bounds.Propagation), func() bool {
+		began := w.History.Now()
 		answer, err = w.curl(ctx, command)
-		return err != nil || i != asksNode2 || answer.status != 404
+		return err != nil || i != asksNode2 || answer.status != 404 || began.After(deadline)
 	})
 	w.walk = append(w.walk, answer)
 	return err
@@ -149,8 +150,7 @@ func (w *World) pointAtUpstream(ctx context.Context) error {
 
 // answered asserts the status of one command.
 func (w *World) answered(ctx context.Context, command, status int) error {
-	w.Checks++
 	config := httpexpect.Config{Context: ctx, TestName: w.walk[command].command, AssertionHandler: w.Asserting(0)}
 	httpexpect.NewNumberC(config, float64(w.walk[command].status)).IsEqual(status)
-	return w.Complaints()
+	return w.Judge(w.Complaints(), w.History.Began())
 }

@@ -34,15 +34,17 @@ type MatrixRow struct {
 	Scenarios []MatrixCell `json:"scenarios"`
 }
 
-// A MatrixCell is one scenario on the broken gateway. Only fail counts as a kill.
+// A MatrixCell is one scenario on the broken gateway. Only a fail counts as a kill, and not one in a Given.
 type MatrixCell struct {
 	ID      string         `json:"id"`
 	Verdict report.Verdict `json:"verdict"`
 	Reason  string         `json:"reason,omitempty"`
+	Step    string         `json:"step,omitempty"`  // the sentence that noticed
+	Early   bool           `json:"early,omitempty"` // it only prepares: what the scenario guarantees was not reached
 }
 
-// Killed says whether the scenario noticed the defect.
-func (c MatrixCell) Killed() bool { return c.Verdict == report.Fail }
+// Killed says whether the scenario noticed the defect, and where it states what it guarantees.
+func (c MatrixCell) Killed() bool { return c.Verdict == report.Fail && !c.Early }
 
 // ProveOptions say what is proven.
 type ProveOptions struct {
@@ -79,6 +81,7 @@ func Prove(ctx context.Context, o ProveOptions) (*Matrix, string, error) {
 		m.judgeSound(sound, scenarios)
 	}
 	broken = errors.Join(broken, o.breakAll(ctx, folder, m))
+	m.locate(scenarios)
 	m.judge(o)
 	m.Duration, m.Stopped = report.Millis(time.Since(started)), ctx.Err() != nil
 	m.Exit = m.exit(broken != nil)
@@ -199,10 +202,25 @@ func (o ProveOptions) breakOne(ctx context.Context, folder string, row *MatrixRo
 		for _, s := range results.Scenarios {
 			if s.ID == row.Scenarios[i].ID {
 				row.Scenarios[i].Verdict, row.Scenarios[i].Reason = s.Verdict, s.Reason
+				if s.Failure != nil {
+					row.Scenarios[i].Step = s.Failure.Step
+				}
 			}
 		}
 	}
 	return err
+}
+
+// locate finds out which kills happened while a scenario was still being prepared.
+func (m *Matrix) locate(scenarios []Scenario) {
+	for _, row := range m.Rows {
+		for i := range row.Scenarios {
+			c := &row.Scenarios[i]
+			for _, s := range scenarios {
+				c.Early = c.Early || s.ID == c.ID && s.prepares(c.Step)
+			}
+		}
+	}
 }
 
 // locked lets several runs tell one observer.
@@ -265,7 +283,7 @@ func (m *Matrix) judge(o ProveOptions) {
 		for _, c := range row.Scenarios {
 			if !c.Killed() {
 				survived = true
-				m.Problems = append(m.Problems, fmt.Sprintf("defect %s survives %s: %s %s", row.Defect, c.ID, c.Verdict, c.Reason))
+				m.Problems = append(m.Problems, c.problem(row.Defect))
 			}
 		}
 		if !survived {
@@ -280,6 +298,14 @@ func (m *Matrix) judge(o ProveOptions) {
 			m.Problems = append(m.Problems, fmt.Sprintf("defect %s: the target's file does not list it, so nothing must notice it", name))
 		}
 	}
+}
+
+// problem says why a cell is no kill.
+func (c MatrixCell) problem(defect string) string {
+	if c.Early {
+		return fmt.Sprintf("defect %s is noticed by %s before its guarantee, at %q", defect, c.ID, c.Step)
+	}
+	return fmt.Sprintf("defect %s survives %s: %s %s", defect, c.ID, c.Verdict, c.Reason)
 }
 
 func (m *Matrix) exit(harness bool) int {

@@ -445,7 +445,7 @@ func TestProve(t *testing.T) {
 			played := playByName(ctx, s, p)
 			played.Err = nil
 			if slices.Contains(broken, "noticed") {
-				played.Err = &history.Violation{Expected: "x", Actual: "y"}
+				played.Err, played.Step = &history.Violation{Expected: "x", Actual: "y"}, "Then it holds"
 			}
 			if slices.Contains(broken, "survivor") && s.Name == "lacks" {
 				played.Err = history.Doubtf("late")
@@ -469,6 +469,9 @@ func TestProve(t *testing.T) {
 		if !strings.Contains(problems, want) {
 			t.Errorf("%q is missing in:\n%s", want, problems)
 		}
+	}
+	if cell := matrix.Rows[0].Scenarios[0]; cell.Step != "Then it holds" || !cell.Killed() {
+		t.Errorf("the kill %+v does not tell its step", cell)
 	}
 	if matrix.Exit != ExitBroken || matrix.Proof != (report.Proof{Defects: 2, Killed: 1}) {
 		t.Errorf("exit %d, proof %+v; want 1 and 1 of 2", matrix.Exit, matrix.Proof)

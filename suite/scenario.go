@@ -257,6 +257,20 @@ func (s Scenario) Tags() []string {
 	return tags
 }
 
+// prepares says whether a sentence belongs to what is Given.
+func (s Scenario) prepares(sentence string) bool {
+	given := false
+	for _, step := range s.Steps {
+		if step.Keyword != "And" && step.Keyword != "But" && step.Keyword != "*" {
+			given = step.Keyword == "Given"
+		}
+		if step.Text == sentence {
+			return given
+		}
+	}
+	return false
+}
+
 var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
 // slug is lower case, with each run of other characters turned into one hyphen.

@@ -281,6 +281,16 @@ func TestEveryPhraseOfTheFeaturesIsKnown(t *testing.T) {
 	}
 }
 
+// A kill counts where a scenario states its guarantee, not where it prepares for it.
+func TestWhatASentenceIsFor(t *testing.T) {
+	s := features(t, "Feature: x\n  Background:\n    Given a\n  Scenario: y\n    Given b\n    And c\n    When d\n    And e\n    Then f\n    And g\n")[0]
+	for sentence, prepares := range map[string]bool{"a": true, "b": true, "c": true, "d": false, "e": false, "f": false, "g": false, "": false} {
+		if s.prepares(sentence) != prepares {
+			t.Errorf("%q prepares: %t, want %t", sentence, !prepares, prepares)
+		}
+	}
+}
+
 // What a target's file says of scenarios must be about scenarios that exist.
 func TestTheReferenceFileNamesWhatExists(t *testing.T) {
 	scenarios, err := Load(os.DirFS(".."))

@@ -172,8 +172,8 @@ func (p *Proxy) Bytes() (toServer, fromServer uint64) {
 	return p.traffic.toServer, p.traffic.fromServer
 }
 
-// quietSince returns when the server last sent something.
-func (p *Proxy) quietSince() time.Time {
+// Answered returns when the server last sent something.
+func (p *Proxy) Answered() time.Time {
 	p.traffic.mu.Lock()
 	defer p.traffic.mu.Unlock()
 	return p.traffic.lastFromServer

@@ -166,7 +166,7 @@ func (d *Disturbance) look() (all []finding) {
 		}
 	}
 	if d.fault.Answers && d.fault.Delay == 0 {
-		last := d.proxy.quietSince().Sub(d.asked)
+		last := d.proxy.Answered().Sub(d.asked)
 		all = append(all, finding{last <= grace, say("the server last sent something %v after the fault began", max(0, last))})
 	}
 	return all

@@ -46,6 +46,7 @@ type Defects struct {
 	NoPurge     bool // a purge by hand does nothing
 	NoResurrect bool // while loads fail, expired entries do not serve
 	Forgetful   bool // nothing is kept at all
+	DropForGood bool // a key that was dropped once is never kept again
 }
 
 const (

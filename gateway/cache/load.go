@@ -66,7 +66,7 @@ func (c *Cache) keep(t Token, key string, l Loaded) {
 
 func (c *Cache) keepLocked(t Token, key string, l Loaded) {
 	d := c.o.Defects
-	if c.closed || d.Forgetful || d.NoMisses && l.Value == nil {
+	if c.closed || d.Forgetful || d.NoMisses && l.Value == nil || d.DropForGood && c.dropped[key] > 0 {
 		return
 	}
 	if !d.KeepRaced && (t < c.floor || t < c.dropped[key]) {

@@ -64,6 +64,13 @@ type NodeDefects struct {
 	NoFirstBuild bool // a node starts with an empty router and waits for the first event
 	AlwaysReady  bool // /status/ready does not look at the database
 	PurgeCache   bool // a purge of everything by hand leaves the router as it is
+	GoesBack     bool // the poll after a node's own change shows for a moment what was before
+	StaleAll     bool // an event about routing marks all that is cached stale
+	ResyncKeeps  bool // a resync renews the router and leaves the cache as it is
+	LoadFirst    bool // a node loads its router before it takes its place in the log of events
+	PluginsDeaf  bool // events about plugins alone do not rebuild
+	FirstView    bool // /cache shows of a key what it showed first
+	DeadAlone    bool // the status listener answers 500 while the database is away
 	FlushFirst   bool // a stop flushes the queues before the requests in flight have ended
 	OneWorker    bool // there is one worker, whatever nginx_worker_processes says
 	SharedQueues bool // all workers use the queues of the first

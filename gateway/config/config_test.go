@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -262,6 +263,7 @@ func TestValidate(t *testing.T) {
 // TestEveryDefectHasAName: each bool of each room's defects is switched by one name, and each name
 // breaks something.
 func TestEveryDefectHasAName(t *testing.T) {
+	ofSaid := []string{"defaults-only", "short-ttl", "bundled-only"} // they change what was said, and here nothing is
 	by := map[string]string{}
 	for _, d := range config.Defects() {
 		c := config.Defaults()
@@ -286,7 +288,7 @@ func TestEveryDefectHasAName(t *testing.T) {
 				}
 			}
 		}
-		if changed := !reflect.DeepEqual(before, c); set > 1 || set == 0 && !changed && d.Name != "defaults-only" {
+		if changed := !reflect.DeepEqual(before, c); set > 1 || set == 0 && !changed && !slices.Contains(ofSaid, d.Name) {
 			t.Errorf("%s sets %d switches", d.Name, set)
 		}
 	}

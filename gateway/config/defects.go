@@ -33,28 +33,47 @@ func zeroTTL(c *Config) {
 	}
 }
 
+// shortTTL takes db_cache_ttl for tenths of a second: the defect of that name.
+func shortTTL(c *Config) { c.CacheTTL /= 10 }
+
+// bundledOnly forgets the plugins that were named besides the bundled ones: the defect of that name.
+func bundledOnly(c *Config) { c.Plugins = Defaults().Plugins }
+
 // Defects lists every defect of every room, in the order of a change's way through the house.
 func Defects() []Defect {
 	return []Defect{
 		{"defaults-only", "the three caching properties always have their defaults", defaultsOnly},
 		{"wrong-default", "db_update_frequency is 10 s where nothing is said", wrongDefault},
 		{"zero-ttl", "a TTL of 0 is taken for 200 ms instead of for ever", zeroTTL},
+		{"short-ttl", "db_cache_ttl is taken for tenths of a second", shortTTL},
+		{"bundled-only", "plugins that are not bundled cannot be enabled", bundledOnly},
 		{"late-event", "events are written by a second transaction, after the answer", func(c *Config) { c.Defects.Store.LateEvents = true }},
 		{"no-events", "changes write no events", func(c *Config) { c.Defects.Store.NoEvents = true }},
+		{"silent-changes", "PATCH, DELETE and a PUT of what exists write no events; a creation does", func(c *Config) { c.Defects.Store.SilentChanges = true }},
+		{"put-keeps", "PUT of what exists leaves it as it is", func(c *Config) { c.Defects.Store.PutKeeps = true }},
+		{"put-own", "the writer of a PUT learns of it only when it polls", func(c *Config) { c.Defects.Store.PutOwn = true }},
+		{"async-own", "a node applies its own change a moment after it has answered", func(c *Config) { c.Defects.Store.AsyncOwn = true }},
 		{"own-by-poll", "a node applies its own change only when it polls it", func(c *Config) { c.Defects.Store.OwnByPoll = true }},
 		{"forget-cascade", "what a deletion takes along gives no events", func(c *Config) { c.Defects.Store.ForgetCascade = true }},
 		{"delete-parent", "a service that has routes is deleted, its routes with it", func(c *Config) { c.Defects.Store.DeleteParent = true }},
+		{"keep-services", "the deletion of a service is refused, whether it has routes or not", func(c *Config) { c.Defects.Store.KeepServices = true }},
+		{"disable-first", "a service is disabled before its deletion is tried, and stays so when that is refused", func(c *Config) { c.Defects.Store.DisableFirst = true }},
 		{"admin-replica", "the Admin API reads the replica", func(c *Config) { c.Defects.Store.AdminReplica = true }},
 		{"ignore-replica", "the data plane reads the primary although there is a replica", func(c *Config) { c.Defects.Store.IgnoreReplica = true }},
+		{"snapshot-primary", "the router is built from the primary although there is a replica", func(c *Config) { c.Defects.Store.SnapshotPrimary = true }},
+		{"no-key-fence", "what was seen on the primary before the replica had it may be unseen again", func(c *Config) { c.Defects.Store.NoKeyFence = true }},
 		{"no-fence", "the writer loads from the replica what the replica has not replayed", func(c *Config) { c.Defects.Store.NoFence = true }},
 		{"poll-primary", "events are polled from the primary, entities loaded from the replica", func(c *Config) { c.Defects.Store.PollPrimary = true }},
 		{"patch-new-key-only", "a changed key drops the new cache key and keeps the old one", func(c *Config) { c.Defects.Entity.PatchNewKeyOnly = true }},
 		{"keep-misses", "a creation does not drop the cached miss", func(c *Config) { c.Defects.Entity.KeepMisses = true }},
-		{"skip-event", "every second event of other nodes is skipped", func(c *Config) { c.Defects.Event.SkipEvents = true }},
+		{"quiet-services", "the deletion of a service drops nothing, for no route can need it", func(c *Config) { c.Defects.Entity.QuietServices = true }},
+		{"quiet-plugins", "the creation of a plugin does not renew the list of plugins", func(c *Config) { c.Defects.Entity.QuietPlugins = true }},
+		{"skip-event", "of the events that a poll finds, the first is passed over", func(c *Config) { c.Defects.Event.SkipEvents = true }},
 		{"skip-polls", "every third poll is left out", func(c *Config) { c.Defects.Event.SkipPolls = true }},
 		{"time-marker", "the poll remembers a time, so events that commit late are passed over", func(c *Config) { c.Defects.Event.TimeMarker = true }},
 		{"deaf-after-failure", "the first failed poll ends polling for good", func(c *Config) { c.Defects.Event.DeafAfterFailure = true }},
 		{"ignore-nbf", "events run at the next poll, the propagation delay notwithstanding", func(c *Config) { c.Defects.Event.IgnoreNotBefore = true }},
+		{"delay-from-poll", "the propagation delay counts from the poll that finds the event", func(c *Config) { c.Defects.Event.DelayFromPoll = true }},
 		{"no-misses", "misses are never cached", func(c *Config) { c.Defects.Cache.NoMisses = true }},
 		{"keep-raced", "a load that began before a drop of its key is kept", func(c *Config) { c.Defects.Cache.KeepRaced = true }},
 		{"purge-all", "a drop of one key drops all", func(c *Config) { c.Defects.Cache.PurgeAll = true }},
@@ -64,9 +83,18 @@ func Defects() []Defect {
 		{"no-purge", "a purge by hand changes nothing", func(c *Config) { c.Defects.Cache.NoPurge = true }},
 		{"no-resurrect", "an expired entry does not serve while its load fails", func(c *Config) { c.Defects.Cache.NoResurrect = true }},
 		{"forgetful", "a failed poll or load empties the cache", func(c *Config) { c.Defects.Cache.Forgetful = true }},
+		{"drop-for-good", "what was dropped once is never cached again", func(c *Config) { c.Defects.Cache.DropForGood = true }},
 		{"no-plugins", "a rebuild takes the new routes and keeps the old plugins", func(c *Config) { c.Defects.Proxy.NoPlugins = true }},
 		{"empty-router", "the router is empty while a rebuild runs", func(c *Config) { c.Defects.Proxy.EmptyWhileBuilding = true }},
 		{"no-refresh", "db_cache_ttl does not reach routes, services and plugins", func(c *Config) { c.Defects.Proxy.NoRefresh = true }},
+		{"no-second-build", "a build of the router that failed is not tried again", func(c *Config) { c.Defects.Proxy.NoRetry = true }},
+		{"goes-back", "the poll after a node's own change shows for a moment what was before it", func(c *Config) { c.Defects.Node.GoesBack = true }},
+		{"stale-all", "a change of routing makes all cached entries stale", func(c *Config) { c.Defects.Node.StaleAll = true }},
+		{"plugins-deaf", "an event about plugins alone does not renew their list", func(c *Config) { c.Defects.Node.PluginsDeaf = true }},
+		{"resync-keeps", "a resync renews the router and keeps what is cached", func(c *Config) { c.Defects.Node.ResyncKeeps = true }},
+		{"load-before-horizon", "a starting node loads its router before it takes its place among the events", func(c *Config) { c.Defects.Node.LoadFirst = true }},
+		{"first-view", "/cache shows of a key what it showed first", func(c *Config) { c.Defects.Node.FirstView = true }},
+		{"dead-alone", "the status listener answers 500 while the database is away", func(c *Config) { c.Defects.Node.DeadAlone = true }},
 		{"no-first-build", "a node starts with an empty router and waits for the first event", func(c *Config) { c.Defects.Node.NoFirstBuild = true }},
 		{"purge-cache-only", "a purge of everything by hand leaves the router as it is", func(c *Config) { c.Defects.Node.PurgeCache = true }},
 		{"always-ready", "/status/ready does not look at the database", func(c *Config) { c.Defects.Node.AlwaysReady = true }},

@@ -32,6 +32,8 @@ const (
 type Defects struct {
 	PatchNewKeyOnly bool // a change of a key field invalidates the new key only (CLU-38)
 	KeepMisses      bool // a creation leaves the cached misses of what the data plane looks up (CLU-37)
+	QuietServices   bool // the deletion of a service drops nothing: no route can need it any more
+	QuietPlugins    bool // the creation of a plugin does not touch the list of plugins
 }
 
 // A Key names one entity: by "id", or by its kind's endpoint key.
@@ -140,6 +142,9 @@ func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation {
 	if k.defects.KeepMisses && old == nil && k.channel == ChannelCache {
 		return nil
 	}
+	if k.defects.QuietServices && k.Name == "services" && new == nil {
+		return nil
+	}
 	dropped := old // whose keys are dropped beside the new ones
 	if k.defects.PatchNewKeyOnly && new != nil {
 		dropped = nil
@@ -163,7 +168,7 @@ func (k *Kind) Invalidations(old, new Object, workspace string) []Invalidation {
 			add(k.channel, k.CacheKeyFor(workspace, value))
 		}
 	}
-	if k.version != "" && k.stages.at(old, new) {
+	if k.version != "" && k.stages.at(old, new) && (old != nil || !k.defects.QuietPlugins || k.version != PluginsVersion) {
 		add(ChannelCore, k.version)
 	}
 	return out

@@ -103,11 +103,12 @@ type Log interface {
 
 // Defects break this room, each in one named way. The zero value is the sound gateway.
 type Defects struct {
-	SkipEvents       bool // every second event of another node is passed over
+	SkipEvents       bool // of the events that a poll finds, the first is passed over
 	TimeMarker       bool // the place in the log is the time of the last poll: late commits are stepped over
 	DeafAfterFailure bool // the first failed poll is the last one
 	SkipPolls        bool // every third poll is left out
 	IgnoreNotBefore  bool // events run at the next poll, whatever their delay
+	DelayFromPoll    bool // the delay counts from the poll that finds an event, not from its write
 }
 
 // place is a Poller's position and what it knows of the server it was taken from.

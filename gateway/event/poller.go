@@ -67,7 +67,6 @@ type Poller struct {
 	place   place
 	owed    string // the reason of a resync that panicked and is to be tried again
 	deaf    bool   // DeafAfterFailure struck
-	foreign int    // events of others so far, for SkipEvents
 	delayed map[string]delayed
 	warned  uint64 // the horizon whose age was warned about
 
@@ -227,29 +226,32 @@ func (p *Poller) knows(id string) bool {
 
 // sort splits the batch's unseen events into those to run now and those whose time has yet to come.
 // Rows that name nothing are passed over, so that they stop no others.
-func (p *Poller) sort(b Batch) (now []Event, later map[string]delayed) {
+func (p *Poller) sort(b Batch) (due []Event, later map[string]delayed) {
 	later = make(map[string]delayed)
-	for _, e := range b.Events {
+	for i, e := range b.Events {
 		if e.Channel == "" || e.Data == "" {
 			p.o.Logger.Warn("event without channel or data passed over", "id", e.ID, "node", e.NodeID, "channel", e.Channel)
 			continue
 		}
-		if _, waiting := p.delayed[e.ID]; waiting || p.struck(e) {
+		if _, waiting := p.delayed[e.ID]; waiting || p.struck(i, e) {
 			continue
 		}
-		if wait := delay(e, b.Now); wait > 0 && !p.o.Defects.IgnoreNotBefore {
+		now := b.Now
+		if p.o.Defects.DelayFromPoll {
+			now = e.At
+		}
+		if wait := delay(e, now); wait > 0 && !p.o.Defects.IgnoreNotBefore {
 			later[e.ID] = delayed{event: e, due: time.Now().Add(wait)}
 			continue
 		}
-		now = append(now, e)
+		due = append(due, e)
 	}
-	return now, later
+	return due, later
 }
 
 // struck says that a defect swallows e.
-func (p *Poller) struck(e Event) bool {
-	p.foreign++
-	return p.o.Defects.SkipEvents && p.foreign%2 == 0 ||
+func (p *Poller) struck(i int, e Event) bool {
+	return p.o.Defects.SkipEvents && i == 0 ||
 		p.o.Defects.TimeMarker && !e.At.After(p.place.now)
 }
 

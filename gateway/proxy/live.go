@@ -28,6 +28,7 @@ type Defects struct {
 	EmptyWhileBuilding bool // the old router is thrown away before the new one is loaded
 	NoRefresh          bool // the TTL of cached entities does not reach the router
 	FailClosed         bool // nothing is served while the database is away
+	NoRetry            bool // a build that failed is not tried again
 }
 
 // LiveOptions configure a [Live].
@@ -135,7 +136,7 @@ func (l *Live) Retry(ctx context.Context) {
 	if !l.o.Strict && !l.Current().Loaded.IsZero() {
 		return
 	}
-	if l.due() {
+	if l.due() && !l.o.Defects.NoRetry {
 		_ = l.buildNow(ctx) // logged and counted where it failed
 	}
 }

@@ -60,7 +60,7 @@ func (s *Store) raise(own LSN) {
 func (s *Store) from(ctx context.Context, key string, read func(ctx context.Context, pool *pgxpool.Pool) error) error {
 	d := s.o.Defects
 	switch {
-	case d.IgnoreReplica:
+	case d.IgnoreReplica, d.SnapshotPrimary && key == routerKey:
 		return read(ctx, s.primary)
 	case d.NoFence:
 		return read(ctx, s.polled())
@@ -77,6 +77,9 @@ func (s *Store) from(ctx context.Context, key string, read func(ctx context.Cont
 		if err = s.primary.QueryRow(ctx, positionSQL).Scan(&at); err != nil {
 			err = fmt.Errorf("read the primary's position: %w", err)
 		}
+	}
+	if d.NoKeyFence {
+		at = 0
 	}
 	s.fence.leave(p, LSN(at))
 	return err

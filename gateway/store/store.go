@@ -58,6 +58,15 @@ type Defects struct {
 	PollPrimary   bool // events come from the primary, entities from the replica
 	AdminReplica  bool // the Admin API reads the replica
 	DeleteParent  bool // a service that still has routes is deleted, and its routes with it
+
+	SilentChanges   bool // PATCH, DELETE and a PUT of what exists write no events; a creation does
+	PutKeeps        bool // PUT of what exists leaves it as it is
+	PutOwn          bool // the writer of a PUT learns of it by its poll only
+	AsyncOwn        bool // a node's own change is applied a moment after the answer
+	SnapshotPrimary bool // the router is built from the primary although there is a replica
+	NoKeyFence      bool // what another node's change showed on the primary may be unseen on the replica
+	KeepServices    bool // the deletion of a service is refused, whether it has routes or not
+	DisableFirst    bool // a service is disabled before its deletion is tried, and stays so when that is refused
 }
 
 // Options are what Open needs.

@@ -94,6 +94,8 @@ func (s *Store) Upsert(ctx context.Context, k *entity.Kind, by entity.Key, o ent
 			return c, t.send(b)
 		case old == nil: // it was there for the INSERT and has been deleted since
 			return Change{}, errAgain
+		case s.o.Defects.PutKeeps:
+			return Change{Found: true, Object: old}, nil
 		}
 		return t.replace(tab, old, o)
 	})
@@ -103,7 +105,14 @@ func (s *Store) Upsert(ctx context.Context, k *entity.Kind, by entity.Key, o ent
 // must not lose its parent makes it an *Error of code 4. Nothing there is no error: Found is false.
 func (s *Store) Delete(ctx context.Context, k *entity.Kind, by entity.Key) (Change, error) {
 	tab := s.tables[k.Name]
+	if s.o.Defects.DisableFirst && k.Name == "services" {
+		_, _ = s.Update(ctx, k, by, func(o entity.Object) (entity.Object, error) { o["enabled"] = false; return o, nil })
+	}
 	return s.write(ctx, "delete", k, func(t *tx) (Change, error) {
+		t.silent = s.o.Defects.SilentChanges
+		if s.o.Defects.KeepServices && k.Name == "services" {
+			return Change{}, referenced("services", "routes")
+		}
 		b := t.batch()
 		var old entity.Object
 		t.queueLock(b, tab, by, "", &old)
@@ -136,6 +145,7 @@ func (s *Store) Delete(ctx context.Context, k *entity.Kind, by entity.Key) (Chan
 
 // replace gives the locked row old the values of o and writes the events.
 func (t *tx) replace(tab *table, old, o entity.Object) (Change, error) {
+	t.silent = t.s.o.Defects.SilentChanges
 	o, err := t.resolve(tab, o)
 	if err != nil {
 		return Change{}, err

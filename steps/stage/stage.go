@@ -65,6 +65,7 @@ func New(o Options) *Stage {
 		History: history.New(time.Now), watchdog: history.NewWatchdog(time.Now),
 		client: &http.Client{
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute},
+			Timeout:       patience,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -228,9 +229,19 @@ func (s *Stage) Leave(node int, away bool) {
 	s.absent[node] = away
 }
 
-// Heard waits until every node has polled after a moment, shown it to its caches, and the propagation delay
-// is over. Where a node's polls cannot be seen, their interval has to do.
+// Heard waits until every node has polled after a moment and the propagation delay is over. That it has done what the
+// poll asked for has to be looked at, or see [Stage.Digested]. A node that does not poll is a doubt.
 func (s *Stage) Heard(ctx context.Context, since time.Time) error {
+	return s.polls(ctx, "every node", since, 1)
+}
+
+// Digested waits until nodes have done all that was asked of them until a moment: the second poll after it is put
+// when what the first one found has been handled.
+func (s *Stage) Digested(ctx context.Context, who string, since time.Time) error {
+	return s.polls(ctx, who, since, 2)
+}
+
+func (s *Stage) polls(ctx context.Context, who string, since time.Time, count int) error {
 	if s.Spec.Replica {
 		if err := s.Cluster.ReplicaCaughtUp(ctx); err != nil {
 			return fmt.Errorf("wait for the replica: %w", err)
@@ -238,8 +249,11 @@ func (s *Stage) Heard(ctx context.Context, since time.Time) error {
 		since = s.History.Now()
 	}
 	delay := s.Settings.Duration("db_update_propagation")
-	for _, node := range s.Those("every node") {
-		s.Until(ctx, since.Add(s.Interval(node)+s.Bounds.Slack), func() bool { return len(s.Polls(node, since)) > 0 })
+	for _, node := range s.Those(who) {
+		deadline := since.Add(time.Duration(count)*(s.Interval(node)+s.Bounds.Slack) + s.Bounds.Slack)
+		if !s.Until(ctx, deadline, func() bool { return len(s.Polls(node, since)) >= count }) && ctx.Err() == nil {
+			return history.Doubtf("node %d was not seen to poll %d times within %v: what was done before may be news to it", node, count, deadline.Sub(since))
+		}
 	}
 	s.Pass(ctx, max(time.Until(since.Add(delay)), 0)+s.Bounds.Slack/10)
 	return ctx.Err()
