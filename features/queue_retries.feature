@@ -33,7 +33,20 @@ Feature: What could not be delivered is tried again, after waits that double
       | is away            |
       | resets connections |
       | hangs              |
-      | reads nothing      |
+
+  @QUE-26 @Q7
+  Scenario Outline: A log server that <fails> for longer than the timeout has failed
+    Given a cluster of 1 node
+    And the plugin's timeout is 200 ms
+    And every request is logged
+    And the log server <fails>
+    When 1 request is sent
+    Then node 1 has logged at least once that a delivery failed
+
+    Examples:
+      | fails         |
+      | hangs         |
+      | reads nothing |
 
   @should @QUE-26 @Q7
   Scenario Outline: It is tried again when the log server answers <status>

@@ -69,9 +69,9 @@ Feature: A log server meets no more than one delivery at a time from each queue
     And every request is logged
     And node 1 lists no queue at work
     And the log server answers 500
-    And a request is on its way to the log server
+    When a request is on its way to the log server
     And node 1 lists one queue at work
-    When the log server is well again
+    And the log server is well again
     Then the log server gets every request once, in order, within the delivery bound
     And node 1 lists no queue at work
 
@@ -79,7 +79,7 @@ Feature: A log server meets no more than one delivery at a time from each queue
   Scenario: A queue that was empty begins at once with the next entry
     Given a cluster of 1 node
     And every request is logged
-    And 2 requests were sent
+    And 1 request was sent
     And the log server has got every request once, in order, within the prompt bound
     When 2 requests are sent
     Then the log server gets every request once, in order, within the prompt bound
