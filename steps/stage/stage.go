@@ -11,8 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,8 +122,8 @@ func (s *Stage) Measure() error {
 // Go runs something beside the scenario; Down waits for it.
 func (s *Stage) Go(what func()) { s.wait.Go(what) }
 
-// Down ends what runs beside the scenario and waits for it, tells the history of all polls, and stops the
-// nodes. The last word of the faults' witnesses comes with it: the wires are healed.
+// Down ends what runs beside the scenario and waits for it, stops the nodes, and tells the history of all
+// polls and of what the nodes logged. The last word of the faults' witnesses comes with it: the wires are healed.
 func (s *Stage) Down(ctx context.Context) ([]history.Fault, error) {
 	s.stop()
 	s.wait.Wait()
@@ -135,7 +137,30 @@ func (s *Stage) Down(ctx context.Context) ([]history.Fault, error) {
 		}
 	}
 	err := s.Cluster.Stop(ctx)
+	for _, n := range s.Cluster.Nodes() {
+		err = errors.Join(err, s.logged(n))
+	}
 	return s.Cluster.Faults(), err
+}
+
+// logged tells the history what a node has logged. A node that never came up has logged nothing.
+func (s *Stage) logged(n *cluster.Node) error {
+	log, err := os.Open(n.LogPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the log of node %d: %w", n.Number(), err)
+	}
+	defer log.Close()
+	lines, err := history.ReadLog(s.History, n.Number(), log)
+	for _, line := range lines {
+		s.History.Record(line)
+	}
+	if err != nil {
+		return fmt.Errorf("read the log of node %d: %w", n.Number(), err)
+	}
+	return nil
 }
 
 // Judge counts a judgment over what was seen since a moment. A violation is excused when the harness itself
