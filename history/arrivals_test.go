@@ -36,7 +36,7 @@ func TestJudgmentsOnArrivals(t *testing.T) {
 	doubling := func(a []Arrival) error { return Doubling(a, 100*ms, 0, 50*ms) }
 	capped := func(a []Arrival) error { return Doubling(a, 100*ms, 200*ms, 50*ms) }
 	short := func(a []Arrival) error { return NoWaitAbove(a, 100*ms, 20*ms) }
-	budgeted := func(a []Arrival) error { return Budgeted(a, 500*ms, 200*ms, 20*ms) }
+	budgeted := func(a []Arrival) error { return Budgeted(a, at(-30), 500*ms, 200*ms, 20*ms) }
 	one := func(a []Arrival) error { return AtMostAtOnce(a, 1) }
 	two := func(a []Arrival) error { return AtLeastAtOnce(a, 2) }
 	silent := func(a []Arrival) error { return Silent(a, Window{From: at(100), To: at(200)}) }
@@ -84,6 +84,8 @@ func TestJudgmentsOnArrivals(t *testing.T) {
 		{"no wait above: one", short, tried(0, 90, 300), broken},
 		{"no wait above: no second try", short, tried(0), broken},
 		{"budgeted: as long as said", budgeted, tried(0, 100, 300, 600), held},
+		{"budgeted: the first try took time to arrive", budgeted, tried(0, 100, 300, 480), held},
+		{"budgeted: earlier than any first try", budgeted, tried(0, 100, 300, 460), broken},
 		{"budgeted: given up early", budgeted, tried(0, 100, 300), broken},
 		{"budgeted: not given up", budgeted, tried(0, 300, 600, 900), broken},
 		{"budgeted: never tried", budgeted, nil, doubt},
@@ -142,5 +144,23 @@ func TestMediansAreCompared(t *testing.T) {
 	}
 	if err := Unhurt(nil, nil); !errors.As(err, new(*Doubt)) {
 		t.Errorf("nothing to compare: %v", err)
+	}
+}
+
+func TestEarliest(t *testing.T) {
+	before, first := got(0, 40, "!1"), got(60, 70, "!2")
+	for _, row := range []struct {
+		rule     string
+		arrivals []Arrival
+		sent     time.Time
+		want     time.Time
+	}{
+		{"nothing came before: its request", []Arrival{first}, at(30), at(30)},
+		{"another delivery ended later: that", []Arrival{before, first}, at(30), at(40)},
+		{"another delivery ended earlier: its request", []Arrival{before, first}, at(50), at(50)},
+	} {
+		if got := Earliest(row.arrivals, []Arrival{first}, row.sent); !got.Equal(row.want) {
+			t.Errorf("%s: %v, want %v", row.rule, got, row.want)
+		}
 	}
 }

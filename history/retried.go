@@ -39,14 +39,27 @@ func OneAfterTheOther(arrivals []Arrival) error {
 	return nil
 }
 
+// Earliest is the moment before which the first of these tries cannot have begun: its request was sent then,
+// or the delivery before it, of the same queue, had come to its end.
+func Earliest(arrivals, tries []Arrival, sent time.Time) time.Time {
+	for _, a := range arrivals {
+		if len(tries) > 0 && !a.To.After(tries[0].From) && a.To.After(sent) {
+			sent = a.To
+		}
+	}
+	return sent
+}
+
 // Budgeted holds when a batch was tried for its whole budget, counted from its own first try, and not much
-// longer: the last try comes one wait after the budget at the latest. Waits are at most longest.
-func Budgeted(tries []Arrival, budget, longest, tolerance time.Duration) error {
+// longer: the last try comes one wait after the budget at the latest. Waits are at most longest. A try begins
+// before it arrives: the first one no earlier than the given moment, see [Earliest].
+func Budgeted(tries []Arrival, earliest time.Time, budget, longest, tolerance time.Duration) error {
 	if len(tries) == 0 {
 		return Doubtf("a batch that was never tried shows no budget")
 	}
-	took := tries[len(tries)-1].From.Sub(tries[0].From)
-	if took < budget-tooSoon || took > budget+longest+tolerance {
+	last := tries[len(tries)-1].From
+	took := last.Sub(tries[0].From)
+	if last.Sub(earliest) < budget-tooSoon || took > budget+longest+tolerance {
 		return &Violation{Expected: fmt.Sprintf("request %s to be tried for %v and given up soon after", tries[0].mark(), budget), Actual: fmt.Sprintf("tries for %v", took), SinceChange: took}
 	}
 	return nil

@@ -93,7 +93,9 @@ func (w *World) noWaitIsAbove(_ context.Context, number string, longest float64)
 
 func (w *World) wasGivenUpAfter(_ context.Context, number string, budget float64) error {
 	return w.logs.Judge(func(all []history.Arrival, tolerance time.Duration) error {
-		return history.Budgeted(history.Tries(all, number), seconds(budget), w.logs.LongestWait(), tolerance)
+		tries := history.Tries(all, number)
+		earliest := history.Earliest(all, tries, w.logs.Made()[number].Sent)
+		return history.Budgeted(tries, earliest, seconds(budget), w.logs.LongestWait(), tolerance)
 	})
 }
 

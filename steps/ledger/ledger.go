@@ -165,14 +165,20 @@ func (l *Ledger) TriedExactly(ctx context.Context, number string, times int) err
 	return l.s.Judge(err, l.acted)
 }
 
-// Coalesced judges that batches that did not fill left when they were due.
-func (l *Ledger) Coalesced() error {
+// Made tells when each request was sent and answered, by its number.
+func (l *Ledger) Made() map[string]history.Made {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	made := map[string]history.Made{}
 	for i, m := range l.made {
 		made[fmt.Sprint(i+1)] = m
 	}
-	l.mu.Unlock()
+	return made
+}
+
+// Coalesced judges that batches that did not fill left when they were due.
+func (l *Ledger) Coalesced() error {
+	made := l.Made()
 	full := int(l.number("max_batch_size", 1))
 	return l.Judge(func(all []history.Arrival, tolerance time.Duration) error {
 		return history.Coalesced(all, made, full, l.duration("max_coalescing_delay", 1), tolerance)
