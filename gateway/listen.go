@@ -255,6 +255,7 @@ type server struct {
 	handler http.Handler
 	mu      sync.Mutex
 	fresh   map[net.Conn]bool
+	leaving bool          // draining: what is accepted at the last moment is closed as well
 	active  int           // requests
 	ended   chan struct{} // gets something after one has ended
 }
@@ -288,9 +289,12 @@ func newServer(l door, h http.Handler, readTimeout time.Duration, certificate *t
 		ConnState: func(c net.Conn, state http.ConnState) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if state == http.StateNew {
+			switch {
+			case state == http.StateNew && s.leaving:
+				_ = c.Close()
+			case state == http.StateNew:
 				s.fresh[c] = true
-			} else {
+			default:
 				delete(s.fresh, c)
 			}
 		},
@@ -318,6 +322,7 @@ func (s *server) drain(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	s.mu.Lock()
+	s.leaving = true
 	for c := range s.fresh {
 		_ = c.Close()
 	}
