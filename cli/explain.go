@@ -129,26 +129,25 @@ func statementChapter(statements []suite.Statement, scenarios []suite.Scenario) 
 	return c
 }
 
-// carrying lists the scenarios that carry the statement.
-func carrying(scenarios []suite.Scenario, statement string) []string {
+// where lists the scenarios of which holds.
+func where(scenarios []suite.Scenario, holds func(suite.Scenario) bool) []string {
 	ids := []string{}
 	for _, s := range scenarios {
-		if slices.Contains(s.Statements, statement) {
+		if holds(s) {
 			ids = append(ids, s.ID)
 		}
 	}
 	return ids
 }
 
+// carrying lists the scenarios that carry the statement.
+func carrying(scenarios []suite.Scenario, statement string) []string {
+	return where(scenarios, func(s suite.Scenario) bool { return slices.Contains(s.Statements, statement) })
+}
+
 // needing lists the scenarios that need the capability.
 func needing(scenarios []suite.Scenario, capability string) []string {
-	ids := []string{}
-	for _, s := range scenarios {
-		if slices.Contains(s.Capabilities, capability) {
-			ids = append(ids, s.ID)
-		}
-	}
-	return ids
+	return where(scenarios, func(s suite.Scenario) bool { return slices.Contains(s.Capabilities, capability) })
 }
 
 func levels() map[string]string {

@@ -34,10 +34,7 @@ type mirror struct {
 // applied makes this node show its own committed change, before the Admin API answers. The store
 // has raised the fence already, so that what is loaded now is at least as new as the change.
 func (m *mirror) applied(ctx context.Context, c store.Change) {
-	keys := make([]string, 0, len(c.Keys))
-	for _, k := range c.Keys {
-		keys = append(keys, k.Key)
-	}
+	keys := cacheKeys(c)
 	if m.broken.GoesBack {
 		m.remember(keys)
 	}
@@ -50,11 +47,16 @@ func (m *mirror) applied(ctx context.Context, c store.Change) {
 // doubtful is told of a change whose commit was not answered: it may or may not be there. The poll
 // will tell; until then what is cached serves only if it cannot be loaded anew.
 func (m *mirror) doubtful(c store.Change) {
+	m.cache.MarkStale(cacheKeys(c)...)
+}
+
+// cacheKeys are the entries that a change makes stale.
+func cacheKeys(c store.Change) []string {
 	keys := make([]string, 0, len(c.Keys))
 	for _, k := range c.Keys {
 		keys = append(keys, k.Key)
 	}
-	m.cache.MarkStale(keys...)
+	return keys
 }
 
 // handle applies the events of other nodes. Channels that this node does not know concern what it
